@@ -1,0 +1,1 @@
+"""striate: smaller vision networks by local connectivity, weight sharing and pooling."""

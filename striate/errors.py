@@ -1,0 +1,66 @@
+"""What can go wrong on the user's side, as exceptions that the command line can tell apart.
+
+Everything here is a `ValueError`, so Python callers need no import to catch it. Any other exception that
+reaches the command line is a fault of striate itself, and is reported as one.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+_OURS = str(Path(__file__).resolve().parent)
+
+
+class RequestError(ValueError):
+    """The request, or what surrounds it (a file, the disk, a device), is wrong: exit code 2.
+
+    The message is one line: the argument, the value given, what is expected, what to try.
+    """
+
+
+class UserCodeError(RequestError):
+    """Code that the user gave raised an exception; the message shows its type, text, file and line."""
+
+
+class MissingExtra(RequestError):
+    """A package of an optional extra is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an extra: pip install 'striate[{extra}]'")
+        self.extra = extra
+
+
+class UnreachableBudget(RequestError):
+    """No choice of rungs meets the budget: exit code 3. `smallest` gives the least value per metric."""
+
+    def __init__(self, message: str, smallest: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.smallest = dict(smallest)
+
+
+@contextmanager
+def user_code(what: str) -> Iterator[None]:
+    """Turn any exception raised inside into a `UserCodeError` that points into the user's file.
+
+    Wrap nothing but a call into code that the user gave.
+
+    >>> with user_code("model factory net.py:make"):
+    ...     raise KeyError("depth")
+    Traceback (most recent call last):
+    striate.errors.UserCodeError: model factory net.py:make raised KeyError: 'depth' (...)
+    """
+    try:
+        yield
+    except RequestError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)
+        # The deepest frame outside striate and outside installed packages is the line they can mend.
+        own = [frame for frame in theirs if "site-packages" not in frame.filename] or theirs
+        place = f"{own[-1].filename}:{own[-1].lineno}"
+        text = " ".join(str(error).split()) or "(no message)"
+        raise UserCodeError(f"{what} raised {type(error).__name__}: {text} ({place})") from error
