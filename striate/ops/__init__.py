@@ -1,0 +1,1 @@
+"""The local-connection operators. `reference` states what they compute, in plain PyTorch."""
