@@ -1,7 +1,8 @@
 """What many tests share: hypothesis' settings, and the real data sets where they are at hand.
 
-`STRIATE_TEST_DATA` names a folder with `mnist/` (the four IDX files, gzipped) and `cifar10-subset.tar`
-(PNG or JPEG files in `cifar10/train/CLASS/` and `cifar10/test/CLASS/`). Without it those tests are skipped.
+`STRIATE_TEST_DATA` names a folder with `mnist/` (the four IDX files, gzipped) and
+`cifar10-subset.tar` (pictures in `cifar10/train/CLASS/` and `cifar10/test/CLASS/`). Where it is not
+set, the tests that need them are skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Print the versions that an environment has of everything striate's extras need, for constraints.txt.
+"""Print the versions that this environment has of what striate's extras need, for constraints.txt.
 
 Run it with a Python where striate's extras are installed at the versions wanted:
 
