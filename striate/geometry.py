@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "LocalGrid",
     "ReceptiveField",
     "adaptive_windows",
     "block_count",
     "integer",
+    "local_grid",
     "output_size",
     "pair",
     "same_padding",
@@ -34,11 +36,15 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     >>> integer("stride", 2)
     2
     """
+    expected = f"{name}={value!r}: expected an integer >= {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}={value!r}: expected an integer >= {minimum}")
-    number = operator.index(value)
+        raise TypeError(expected)
+    try:
+        number = operator.index(value)
+    except TypeError:  # arrays and tensors have the method whether or not they are one integer
+        raise TypeError(expected) from None
     if number < minimum:
-        raise ValueError(f"{name}={value!r}: expected an integer >= {minimum}")
+        raise ValueError(expected)
     return number
 
 
@@ -226,3 +232,117 @@ class ReceptiveField:
         middle = self.centre + position * self.stride
         start = round(middle - (self.size - 1) / 2)
         return start, start + self.size
+
+
+@dataclass(frozen=True)
+class LocalGrid:
+    """The windows of a two-dimensional local layer and who shares a kernel: (rows, columns) each.
+
+    `padding` is ((top, bottom), (left, right)); `share` is the block of adjacent output positions
+    that use one kernel, cut to `output_size`; `blocks` is the number of kernels along each axis.
+    """
+
+    input_size: tuple[int, int]
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    dilation: tuple[int, int]
+    output_size: tuple[int, int]
+    share: tuple[int, int]
+    blocks: tuple[int, int]
+
+    @property
+    def taps_inside(self) -> int:
+        """Taps of all windows that fall on the input, for one input and one output channel."""
+        rows, columns = (
+            taps_inside(size, kernel, stride, padding, dilation, outputs)
+            for size, kernel, stride, padding, dilation, outputs in zip(
+                self.input_size,
+                self.kernel_size,
+                self.stride,
+                self.padding,
+                self.dilation,
+                self.output_size,
+                strict=True,
+            )
+        )
+        return rows * columns
+
+
+def local_grid(
+    input_size: object,
+    kernel_size: object,
+    stride: object = 1,
+    padding: object = 0,
+    dilation: object = 1,
+    share: object = 1,
+) -> LocalGrid:
+    """The grid of a local layer from arguments as `striate.nn.LocallyConnected2d` takes them.
+
+    Raises TypeError or ValueError that name the argument, its value and what to give instead.
+
+    >>> grid = local_grid((28, 28), 5, padding="same", share=(4, "all"))
+    >>> grid.output_size, grid.share, grid.blocks
+    ((28, 28), (4, 28), (7, 1))
+    """
+    size = pair("input_size", input_size)
+    kernel = pair("kernel_size", kernel_size)
+    steps = pair("stride", stride)
+    gaps = pair("dilation", dilation)
+    pads = _paddings(padding, kernel, steps, gaps)
+    for axis, unit in enumerate(("rows", "columns")):
+        reach, room = span(kernel[axis], gaps[axis]), size[axis] + sum(pads[axis])
+        if reach > room:
+            needed = max(
+                -((s - span(k, d)) // 2) for s, k, d in zip(size, kernel, gaps, strict=True)
+            )
+            dilated = gaps != (1, 1)
+            raise ValueError(
+                f"kernel_size={kernel}{f' with dilation={gaps}' if dilated else ''} does not fit "
+                f"input_size={size} with padding={padding!r}: a window of {reach} {unit} on {room}; "
+                f"use padding >= {needed}{', a smaller dilation' if dilated else ''} "
+                "or a smaller kernel_size"
+            )
+    rows, columns = (
+        output_size(size[axis], kernel[axis], steps[axis], pads[axis], gaps[axis])
+        for axis in (0, 1)
+    )
+    shares = _shares(share, (rows, columns))
+    blocks = (block_count(rows, shares[0]), block_count(columns, shares[1]))
+    return LocalGrid(size, kernel, steps, pads, gaps, (rows, columns), shares, blocks)
+
+
+def _paddings(
+    value: object, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    if isinstance(value, str):
+        if value == "valid":
+            return (0, 0), (0, 0)
+        if value != "same":
+            raise ValueError(f"padding={value!r}: expected an integer, two, 'same' or 'valid'")
+        if stride != (1, 1):
+            raise ValueError(
+                f"padding='same' with stride={stride}: 'same' keeps the size only at stride 1; "
+                "give padding as a number"
+            )
+        return same_padding(kernel[0], dilation[0]), same_padding(kernel[1], dilation[1])
+    rows, columns = pair("padding", value, minimum=0)
+    return (rows, rows), (columns, columns)
+
+
+def _shares(value: object, outputs: tuple[int, int]) -> tuple[int, int]:
+    expected = "expected an integer >= 1, 'all', or two of these (rows, columns)"
+    entries = (value, value)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if len(value) != 2:
+            raise ValueError(f"share={value!r}: {expected}, got {len(value)} entries")
+        entries = (value[0], value[1])
+    sizes = []
+    for entry, output in zip(entries, outputs, strict=True):
+        if isinstance(entry, str) and entry != "all":
+            raise ValueError(f"share={value!r}: {expected}")
+        try:
+            sizes.append(output if isinstance(entry, str) else min(integer("share", entry), output))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"share={value!r}: {expected}") from None
+    return sizes[0], sizes[1]
