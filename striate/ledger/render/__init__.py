@@ -1,0 +1,1 @@
+"""A ledger as text for a terminal and as a JSON document."""
