@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,11 @@ from striate.reduce.statistics import Right, wilson
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network answered. `correct` (one bool an example) and `loss` (mean cross-entropy in nats) are
-    None where the examples have no labels."""
+    """What a network answered.
+
+    `correct` (one bool an example) and `loss` (the mean cross-entropy, in nats) are None where the
+    examples have no labels.
+    """
 
     count: int
     correct: Right | None
@@ -43,8 +47,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How a network compares with the original: `same` says, example by example, whether both give the same
-    class; `divergence` is the mean KL divergence from the original's outputs to the network's, in nats."""
+    """How a network compares with the original.
+
+    `same` says, example by example, whether both give the same class; `divergence` is the mean KL
+    divergence from the original's outputs to the network's, in nats.
+    """
 
     count: int
     same: Right
@@ -62,16 +69,16 @@ class Agreement:
 
 
 def class_scores(output: object, count: int, where: str) -> Tensor:
-    """`output` if it is a tensor of one score per class, `(count, classes)`; else an error that says what it is."""
+    """`output` if it is a tensor `(count, classes)`; else an error that says what it is."""
     if not isinstance(output, Tensor):
         raise RequestError(
-            f"{where}: the model returns {type(output).__name__}; expected a tensor of shape (batch, classes): "
-            "wrap the model in a module that returns the scores alone"
+            f"{where}: the model returns {type(output).__name__}; expected a tensor of shape "
+            "(batch, classes): wrap the model in a module that returns the scores alone"
         )
     if output.dim() != 2 or output.shape[0] != count or output.shape[1] < 2:
         raise RequestError(
-            f"{where}: the model returns a tensor of shape {tuple(output.shape)} for a batch of {count}; "
-            f"expected ({count}, classes) with at least two classes"
+            f"{where}: the model returns a tensor of shape {tuple(output.shape)} for a batch of "
+            f"{count}; expected ({count}, classes) with at least two classes"
         )
     return output
 
@@ -80,8 +87,9 @@ def checked_targets(targets: Tensor, classes: int, where: str) -> Tensor:
     """`targets` if every one names a class that the network scores."""
     if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
         raise RequestError(
-            f"{where}: the labels run from {int(targets.min())} to {int(targets.max())}, and the model scores "
-            f"{classes} classes; expected labels 0 to {classes - 1}: build the model for the data's classes"
+            f"{where}: the labels run from {int(targets.min())} to {int(targets.max())}, and the "
+            f"model scores {classes} classes; expected labels 0 to {classes - 1}: build the model "
+            "for the data's classes"
         )
     return targets
 
@@ -91,8 +99,8 @@ def evaluate(
 ) -> Evaluation:
     """Run `model` in evaluation mode over `examples` and count what it gets right.
 
-    The model needs to be on `device`; it is left as it was. Raises `RequestError` where the outputs are not
-    `(batch, classes)`, are not finite, or a label names a class that the network does not score.
+    The model needs to be on `device`; it is left as it was. Raises `RequestError` where the outputs
+    are not `(batch, classes)` or not finite, or a label names a class that is not scored.
 
     >>> from striate.reduce.examples import TensorExamples
     >>> scores = torch.tensor([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [4.0, 0.0]])
@@ -133,7 +141,7 @@ def agreement(
     for (scores, theirs), _ in _outputs((model, original), examples, batch_size, device):
         if scores.shape != theirs.shape:
             raise ValueError(
-                f"agreement: the network scores {scores.shape[1]} classes, the original {theirs.shape[1]}"
+                f"agreement: {scores.shape[1]} classes, and the original has {theirs.shape[1]}"
             )
         same.append((scores.argmax(1) == theirs.argmax(1)).numpy())
         total += float(divergence(scores.double(), theirs.double())) * len(scores)
@@ -141,7 +149,7 @@ def agreement(
 
 
 def divergence(scores: Tensor, original: Tensor, temperature: float = 1.0) -> Tensor:
-    """The mean over a batch of KL(softmax(original / T) || softmax(scores / T)), in nats: a scalar tensor.
+    """KL(softmax(original / T) || softmax(scores / T)) in nats, the mean over a batch: a scalar.
 
     >>> float(divergence(torch.zeros(4, 3), torch.zeros(4, 3)))
     0.0
@@ -155,8 +163,6 @@ def _outputs(
     models: tuple[nn.Module, ...], examples: Examples, batch_size: int, device: str | torch.device
 ) -> Iterator[tuple[list[Tensor], Tensor | None]]:
     """Batch after batch, each model's scores on the CPU, and the targets."""
-    from contextlib import ExitStack
-
     count = len(examples)
     if count == 0:
         raise RequestError("evaluation: there are no examples; expected at least one")
@@ -168,8 +174,7 @@ def _outputs(
         inputs, targets = examples.batch(index)
         inputs = inputs.to(place)
         results: list[Tensor] = []
-        # The models' modes and formats are restored between batches, so whoever consumes this iterator
-        # never sees a model in another state than its own.
+        # Restored before each yield: the consumer never sees a model in another state than its own.
         with ExitStack() as stack, torch.no_grad():
             for model, last in zip(models, formats, strict=True):
                 stack.enter_context(evaluating(model, channels_last=last))
@@ -178,8 +183,8 @@ def _outputs(
                 if not bool(torch.isfinite(scores).all()):
                     row = start + int((~torch.isfinite(scores)).any(1).nonzero()[0])
                     raise RequestError(
-                        f"evaluation: the network's output is not finite on example {row}; "
-                        "look for NaN or Inf in the weights and at the scale of the inputs (--mean, --std)"
+                        f"evaluation: the network's output is not finite on example {row}; look for "
+                        "NaN or Inf in the weights and at the scale of the inputs (--mean, --std)"
                     )
                 results.append(scores)
         yield results, targets

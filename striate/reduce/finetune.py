@@ -1,7 +1,7 @@
-"""Training: the recipes, and one loop that runs an epoch at a time and can be cut and taken up again at any epoch.
+"""Training: one loop that can be cut and taken up again after any epoch.
 
-An epoch's randomness (the order of the rows, augmentation, dropout) comes from (seed, phase, epoch) alone, so the
-network, the optimizer and the number of finished epochs are the whole state.
+An epoch's randomness (the order of the rows, augmentation, dropout) comes from (seed, phase, epoch)
+alone, so the network, the optimizer and the number of finished epochs are the whole state.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate.errors import MissingExtra, RequestError
 from striate.reduce.evaluate import checked_targets, class_scores, divergence
 from striate.reduce.examples import Examples
+from striate.reduce.recipes import Recipe, arm_recipe, pretrain_recipe, race_recipe
 from striate.reduce.running import (
     checked_device,
     evaluating,
@@ -37,130 +37,29 @@ from striate.reduce.running import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Arm = Literal["labels", "distill"]
+__all__ = ["Recipe", "Training", "arm_recipe", "pretrain_recipe", "race_recipe", "recalibrate"]
+
 Arithmetic = Literal["32-true", "bf16-mixed"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained. AdamW (Loshchilov & Hutter 2019) on a one-cycle schedule (Smith & Topin 2019).
-
-    `arm`: what is learned from, the labels (cross-entropy) or the original's outputs (the KL divergence at
-    `temperature`, Hinton et al. 2015). `lr` is the peak, reached after the part `warmup` of all updates; the first
-    update is at `lr * first`, the last at `lr * last`, with cosines between. AdamW's first momentum runs from
-    `momentum[1]` down to `momentum[0]` and back, against the rate. Weight decay spares biases and norms.
-    `dropout_scale` multiplies every dropout's p while training. A batch has at most `batch_size` examples and fewer
-    where an epoch would have less than `updates` updates, so that small data gets enough of them.
-    """
-
-    epochs: int
-    arm: Arm = "labels"
-    batch_size: int = 128
-    updates: int = 40
-    lr: float = 2e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.2
-    first: float = 0.04
-    last: float = 4e-6
-    momentum: tuple[float, float] = (0.85, 0.95)
-    dropout_scale: float = 1.0
-    label_smoothing: float = 0.0
-    temperature: float = 2.0
-    clip_norm: float | None = 5.0
-
-    def __post_init__(self) -> None:
-        wrong = [
-            text
-            for ok, text in (
-                (self.epochs >= 1, f"epochs={self.epochs}; expected at least 1"),
-                (
-                    self.arm in ("labels", "distill"),
-                    f"arm={self.arm!r}; expected 'labels' or 'distill'",
-                ),
-                (self.batch_size >= 2, f"batch_size={self.batch_size}; expected at least 2"),
-                (self.lr > 0, f"lr={self.lr}; expected more than 0"),
-                (
-                    0 <= self.warmup < 1,
-                    f"warmup={self.warmup}; expected 0 to 1, a part of all updates",
-                ),
-                (
-                    self.dropout_scale >= 0,
-                    f"dropout_scale={self.dropout_scale}; expected 0 or more",
-                ),
-                (
-                    0 <= self.label_smoothing < 1,
-                    f"label_smoothing={self.label_smoothing}; expected 0 to 1",
-                ),
-                (self.temperature > 0, f"temperature={self.temperature}; expected more than 0"),
-            )
-            if not ok
-        ]
-        if wrong:
-            raise ValueError(f"Recipe: {wrong[0]}")
-
-    def steps(self, examples: int) -> int:
-        """Updates in an epoch over so many examples."""
-        size = max(min(self.batch_size, examples // self.updates), min(16, self.batch_size))
-        return max(1, math.ceil(examples / size))
-
-    def schedule(self, step: int, total: int) -> tuple[float, float]:
-        """The learning rate and the first momentum at update `step` of `total`.
-
-        >>> recipe = Recipe(epochs=1, lr=1.0, warmup=0.25, first=0.1, last=0.0)
-        >>> [round(recipe.schedule(step, 9)[0], 3) for step in (0, 2, 8)]
-        [0.1, 1.0, 0.0]
-        """
-        low, high = self.momentum
-        # Where there are fewer than two warm-up updates the first one is at the peak's half of the cycle.
-        peak = self.warmup * (total - 1)
-        if step < peak:
-            part = _cosine(step / peak)
-            return self.lr * (self.first + (1 - self.first) * part), high + (low - high) * part
-        part = _cosine((step - peak) / max(total - 1 - peak, 1e-9))
-        return self.lr * (1 + (self.last - 1) * part), low + (high - low) * part
-
-
-def _cosine(part: float) -> float:
-    """From 0 to 1 as `part` goes from 0 to 1, slow at both ends."""
-    return (1 - math.cos(math.pi * min(part, 1.0))) / 2
-
-
-# The named recipes hold every constant that was tuned; nothing else sets one.
-
-
-def pretrain_recipe(epochs: int) -> Recipe:
-    """From random weights, with the network's own dropouts."""
-    return Recipe(epochs=epochs, arm="labels", lr=2e-3, weight_decay=1e-2, warmup=0.2)
-
-
-def race_recipe(epochs: int, arm: Arm = "distill") -> Recipe:
-    """The same short training for every finalist."""
-    return arm_recipe(arm, epochs)
-
-
-def arm_recipe(arm: Arm, epochs: int) -> Recipe:
-    """From fitted weights. A lower peak and a short rise from a low rate keep what the fit has found."""
-    if arm == "distill":
-        return Recipe(epochs=epochs, arm="distill", lr=1e-3, warmup=0.1, dropout_scale=0.0)
-    return Recipe(epochs=epochs, arm="labels", lr=1e-3, warmup=0.1, dropout_scale=0.4)
 
 
 class Training:
     """Trains `model`, in place, an epoch at a time.
 
-    model: takes `(batch, *shape)` float32, gives `(batch, classes)`. Only parameters that require a gradient are
-        trained, and a BatchNorm whose parameters are all frozen keeps its statistics.
+    model: takes `(batch, *shape)` float32, gives `(batch, classes)`. Only parameters that require a
+        gradient are trained; a BatchNorm whose parameters are all frozen keeps its statistics.
     examples: what to learn from; labels are needed for the arm "labels" only.
     phase: a name that, with `seed` and the epoch, seeds everything random.
-    teacher: the original network, for the arm "distill"; run in evaluation mode on the same (augmented) inputs.
+    teacher: the original network, for the arm "distill"; run in evaluation mode on the same inputs,
+        augmented ones too.
     precision: "32-true", or "bf16-mixed": products in bfloat16, weights and optimizer in float32.
 
-    Raises `RequestError` where labels, a trainable parameter, the device, or Lightning Fabric are missing.
+    Raises `RequestError` where labels, a trainable parameter, the device or Lightning Fabric are
+    missing.
 
     >>> from striate.reduce.examples import TensorExamples
     >>> inputs = torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
     >>> data = TensorExamples(inputs, (inputs[:, 0] > 0).long())
-    >>> training = Training(nn.Linear(5, 2), data, Recipe(epochs=2, lr=0.1), seed=0, phase="pretrain")
+    >>> training = Training(nn.Linear(5, 2), data, Recipe(2, lr=0.1), seed=0, phase="demo")
     >>> losses = [training.run_epoch()["loss"] for _ in range(2)]
     >>> losses[1] < losses[0], training.epoch
     (True, 2)
@@ -182,7 +81,7 @@ class Training:
             raise RequestError(f"{phase}: {len(examples)} training examples; expected at least 2")
         if recipe.arm == "distill" and teacher is None:
             raise ValueError(
-                f"{phase}: teacher=None; the arm 'distill' learns from the original network's outputs"
+                f"{phase}: teacher=None; the arm 'distill' learns from the original network"
             )
         inputs, targets = examples.batch(np.arange(2, dtype=np.int64))
         if recipe.arm == "labels" and targets is None:
@@ -222,9 +121,9 @@ class Training:
     def run_epoch(self, tick: Callable[[int], None] | None = None) -> dict[str, float]:
         """Train one epoch more: `{"loss": mean over the examples, "seconds": …}`.
 
-        `tick` is called after each update with the number of examples it used. The model's training modes are as
-        before afterwards. A loss that is not finite stops with a `RequestError`; the network is then not usable,
-        and the last `state()` is.
+        `tick` is called after each update with the number of examples it used. The model's modes
+        are as before afterwards. A loss that is not finite stops with a `RequestError`; go back to
+        an earlier `state()` then.
         """
         if self.epoch >= self.recipe.epochs:
             raise ValueError(
@@ -251,9 +150,9 @@ class Training:
                 loss = self._update(rows, augment, self.epoch * steps + step)
                 if not math.isfinite(loss):
                     raise RequestError(
-                        f"{self.phase}: the loss became {loss} at update {step + 1} of epoch {self.epoch + 1}; "
-                        "look for NaN or Inf in the data and at the scale of the inputs (--mean, --std), "
-                        "or try another --seed or fewer --epochs"
+                        f"{self.phase}: the loss became {loss} at update {step + 1} of epoch "
+                        f"{self.epoch + 1}; look for NaN or Inf in the data and at the scale of the "
+                        "inputs (--mean, --std), or try another --seed or --epochs 0"
                     )
                 total += loss * len(rows)
                 if tick is not None:
@@ -262,8 +161,10 @@ class Training:
         return {"loss": total / count, "seconds": time.perf_counter() - began}
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs, on the CPU and apart from the network: for `torch.save`, and loadable with
-        `weights_only=True`. `state()["model"]` is a plain state dict."""
+        """All that `restore` needs, copied to the CPU.
+
+        For `torch.save`; loads with `weights_only=True`. Its "model" is a plain state dict.
+        """
         return {
             "phase": self.phase,
             "seed": self.seed,
@@ -279,11 +180,16 @@ class Training:
         for key, value in ours.items():
             if state.get(key) != value:
                 raise RequestError(
-                    f"{self.phase}: the checkpoint has {key}={state.get(key)!r}, this training {value!r}; "
-                    "resume with the request that made it, or start in a new directory"
+                    f"{self.phase}: the checkpoint has {key}={state.get(key)!r}, this training "
+                    f"{value!r}; resume with the request that made it, or start in a new directory"
                 )
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        for parameter, moments in self._optimizer.state.items():
+            for name, moment in moments.items():
+                if moment.shape == parameter.shape and moment.dim():
+                    # The fused update reads memory in order: both must lie in memory alike.
+                    moments[name] = torch.empty_like(parameter).copy_(moment)
         self.epoch = int(state["epoch"])
 
     def _update(
@@ -330,10 +236,11 @@ def recalibrate(
     limit: int = 5000,
     device: str | torch.device = "cpu",
 ) -> int:
-    """Take the statistics of `model`'s BatchNorms anew, as the mean over batches of the first `limit` examples.
+    """Take the statistics of `model`'s BatchNorms anew, as the mean over batches of `examples`.
 
-    After a change upstream the stored statistics describe activations that no longer occur. Frozen ones are left.
-    Returns how many BatchNorms were changed; everything else in the model is as it was.
+    After a change upstream the stored statistics describe activations that no longer occur. The
+    first `limit` examples are used; frozen BatchNorms are left. Returns how many were changed;
+    everything else in the model is as it was.
     """
     norms = [
         m
@@ -376,7 +283,7 @@ def _frozen(norm: nn.Module) -> bool:
 
 @contextmanager
 def _training(model: nn.Module, dropout_scale: float) -> Iterator[None]:
-    """`model` in training mode with scaled dropouts; afterwards its modes and its dropouts are as before."""
+    """`model` in training mode, its dropouts scaled; afterwards modes and dropouts are as before."""
     modes = [(module, module.training) for module in model.modules()]
     dropouts = [(module, module.p) for module in model.modules() if isinstance(module, _DropoutNd)]
     try:
@@ -422,21 +329,27 @@ def _is_norm(module: nn.Module) -> bool:
     )
 
 
-def _fabric(device: torch.device, precision: Arithmetic) -> Fabric:
-    if precision not in ("32-true", "bf16-mixed"):
-        raise ValueError(f"precision={precision!r}; expected '32-true' or 'bf16-mixed'")
+def _fabric(device: torch.device, precision: str) -> Fabric:
     try:
         from lightning_fabric import Fabric
-        from lightning_fabric.plugins import MixedPrecision, Precision
+        from lightning_fabric.plugins import CheckpointIO, MixedPrecision, Precision
+        from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
         from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("lightning_fabric"):
+        if error.name != "lightning_fabric":
             raise
         raise MissingExtra("training", "shrink") from error
-    devices: int | list[int] = 1 if device.index is None else [device.index]
+    devices: int | list[int] = [device.index] if device.type == "cuda" else 1
+    arithmetic: Precision
+    if precision == "32-true":
+        arithmetic = Precision()
+    elif precision == "bf16-mixed":
+        arithmetic = MixedPrecision("bf16-mixed", device.type)
+    else:
+        raise ValueError(f"precision={precision!r}; expected '32-true' or 'bf16-mixed'")
     # One process, whatever cluster this runs on: else Fabric would read the scheduler's variables.
-    plugins = [
-        Precision() if precision == "32-true" else MixedPrecision(precision, device.type),
+    plugins: list[Precision | ClusterEnvironment | CheckpointIO] = [
+        arithmetic,
         LightningEnvironment(),
     ]
     return Fabric(accelerator=device.type, devices=devices, plugins=plugins)
@@ -445,7 +358,7 @@ def _fabric(device: torch.device, precision: Arithmetic) -> Fabric:
 def _apart(value: Any) -> Any:
     """A copy of nested state, its tensors cloned to the CPU."""
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True).contiguous()
+        return value.detach().to("cpu").contiguous().clone()
     if isinstance(value, Mapping):
         return {key: _apart(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""How a network is run here: on which device, in which memory format, in which mode, with which randomness."""
+"""How a network is run: its device, its memory format, its mode, and where randomness comes from."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def use_channels_last(model: nn.Module) -> None:
 
 
 def takes_channels_last(model: nn.Module, inputs: Tensor) -> bool:
-    """Whether `model` runs on channels-last `inputs` (a few examples), which 2-d convolutions prefer.
+    """Whether `model` runs on channels-last `inputs` (a few examples), which convolutions prefer.
 
     A forward that calls `view` on a map works on contiguous maps only; such a model says no.
     """
@@ -68,7 +68,7 @@ def takes_channels_last(model: nn.Module, inputs: Tensor) -> bool:
 
 @contextmanager
 def evaluating(model: nn.Module, *, channels_last: bool = False) -> Iterator[None]:
-    """`model` in evaluation mode; afterwards its modes and the memory format of its weights are as before."""
+    """`model` in evaluation mode; afterwards its modes and memory format are as before."""
     modes = [(module, module.training) for module in model.modules()]
     kernels = (
         [m.weight for m in model.modules() if isinstance(m, _CONVOLUTIONS)] if channels_last else []
@@ -90,7 +90,7 @@ def evaluating(model: nn.Module, *, channels_last: bool = False) -> Iterator[Non
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Everything inside draws from `seed`; afterwards the global generators are as they were.
 
-    Seeds torch, NumPy and Python alike, since a user's forward or augmentation may draw from any of them.
+    Seeds torch, NumPy and Python alike: a user's forward or augmentation may draw from any.
     """
     python, legacy = random.getstate(), np.random.get_state()
     devices = [device] if device.type != "cpu" else []
@@ -107,7 +107,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Ask CUDA for the algorithms that give the same bits each time; the CPU's do at a fixed thread count."""
+    """CUDA's algorithms that give the same bits each time; the CPU's do at a fixed thread count."""
     if device.type != "cuda":
         yield
         return

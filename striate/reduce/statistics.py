@@ -1,4 +1,4 @@
-"""Intervals and tests for accuracies: how sure a count of right answers is, and a comparison of two."""
+"""How sure an accuracy is, and whether two differ: intervals and a paired test."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def wilson(right: int, count: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def mcnemar_exact(only_before: int, only_after: int) -> float:
-    """The two-sided exact p-value of McNemar's test (1947) from the two counts of discordant pairs.
+    """The two-sided exact p-value of McNemar's test (1947) from the counts of discordant pairs.
 
-    Under the null hypothesis a discordant example is as likely to be right only before as only after,
-    so `only_before` follows a binomial of `only_before + only_after` trials with probability 1/2.
+    Under the null hypothesis an example that only one of the two gets right is as likely to be the
+    one's as the other's: `only_before` is binomial, of `only_before + only_after` trials at 1/2.
 
     >>> mcnemar_exact(0, 0), mcnemar_exact(5, 5), mcnemar_exact(0, 10)
     (1.0, 1.0, 0.001953125)
@@ -59,7 +59,7 @@ class Paired:
 
 
 def paired(before: Right, after: Right) -> Paired:
-    """Compare two networks example by example; `before[i]` and `after[i]` say who was right on example i.
+    """Compare two networks example by example: who was right on example i is in place i.
 
     >>> paired(np.array([True, True, False]), np.array([True, False, False]))
     Paired(only_before_right=1, only_after_right=0, mcnemar_p=1.0)
