@@ -1,0 +1,504 @@
+"""Where a network can change: its dense and convolutional layers, and the map each of them sees."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+from striate.errors import RequestError, user_code
+from striate.nn import LocallyConnected2d
+from striate.reduce.shadow import Layout, Shadow
+from striate.reduce.trace import Call, Trace
+
+__all__ = ["InputMap", "Layout", "Refusal", "Site", "Sites", "find_sites"]
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class InputMap:
+    """Where a layer's input features come from.
+
+    Args:
+        source: The module whose output they are (for an operator outside a leaf module, the module's name with the
+            operator's; "input" for the model's input). `NAME.input` where no single output can be named.
+        layout: The shape of the source's map for one example; None where it is not a map.
+        index: int64 of shape (in_features,): `index[k]` is the position, in (channel, row, column) order, of the
+            layer's flat input `k` in the source, and for a source without layout the source's flat feature.
+            None: position k is input k.
+        elementwise_only: Between the source and here are only element-wise operations that are the same at all
+            positions (an activation, a dropout): a permutation of the source's features passes through them.
+    """
+
+    source: str
+    layout: Layout | None
+    index: Index | None
+    elementwise_only: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A layer that a rung can replace.
+
+    Args:
+        name: The module's name in the model.
+        kind: "dense" (`nn.Linear`) or "conv" (`nn.Conv2d` of one group).
+        type: The module's class.
+        in_features: Inputs of one output unit: for a convolution in_channels * kh * kw.
+        out_features: Output units, or output channels.
+        bias: Whether it has one.
+        input: Where its inputs come from.
+        order: Its place in the order of calls, counted over all linear layers.
+        consumers: The linear layers that read its output, with nothing but element-wise, shape, norm and pooling
+            operations between, in the order of calls.
+        output_shared: Its output also goes elsewhere (a residual addition, attention, a layer that cannot be
+            refitted, the model's output beside its consumers), so refitting the consumers alone is not enough.
+        is_output: Its output reaches the model's output.
+        tokens: A dense layer applied at every position of (..., F): it has no map.
+        positions: Rows and columns of a convolution's output; None for a dense layer.
+        params: Weights and biases.
+        macs: Multiply-accumulates per example.
+    """
+
+    name: str
+    kind: Literal["dense", "conv"]
+    type: str
+    in_features: int
+    out_features: int
+    bias: bool
+    input: InputMap
+    order: int
+    consumers: tuple[str, ...]
+    output_shared: bool
+    is_output: bool
+    tokens: bool
+    positions: tuple[int, int] | None
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A module with parameters that no rung can replace, and why."""
+
+    name: str
+    type: str
+    params: int
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """The sites in the order of calls, and the refusals in the model's order.
+
+    `on_meta` says that the forward ran without values, on the meta device.
+    """
+
+    sites: tuple[Site, ...]
+    refusals: tuple[Refusal, ...]
+    on_meta: bool
+
+    def __getitem__(self, name: str) -> Site:
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(self.sites)
+
+    def __len__(self) -> int:
+        return len(self.sites)
+
+
+def find_sites(model: nn.Module, example: Tensor, layout: Layout | None = None) -> Sites:
+    """Find the layers that can be reduced, by one forward in evaluation mode on a copy of the model.
+
+    Args:
+        model: Left as it was: mode, hooks, parameters, buffers, gradients; random states too.
+        example: A batch of inputs, (N, C, H, W), (N, H, W) or flat (N, F); its values matter only to a forward
+            that looks at them.
+        layout: The map that a flat input holds.
+
+    Raises:
+        RequestError: a layout or an example that does not fit, a model that cannot be copied.
+        UserCodeError: the model's forward raises.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
+    >>> for site in find_sites(net, torch.zeros(2, 1, 8, 8)):
+    ...     print(site.name, site.kind, site.input.source, site.input.layout, site.consumers)
+    0 conv input 1x8x8 ('3',)
+    3 dense 0 4x6x6 ()
+    """
+    rows = _rows(example)
+    source_layout = _input_layout(rows, layout)
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise RequestError(
+                f"model: parameter {name} has no shape yet (a lazy module); run the model once first"
+            )
+    refused = _refused_as_built(model)
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if _is_plain(module) and module.weight is not None
+    ]
+    trace, on_meta = _traced(model, layers, rows, source_layout)
+    return _judge(model, layers, refused, trace, len(rows), on_meta)
+
+
+# -- running the model ------------------------------------------------------------------------------------------
+
+
+def _rows(example: Tensor) -> Tensor:
+    """Two examples are enough, and show whether features stay within theirs."""
+    if not isinstance(example, Tensor):
+        raise TypeError(
+            f"example: expected a tensor of shape (N, ...), got {type(example).__name__}"
+        )
+    if example.ndim < 2 or example.numel() == 0:
+        raise RequestError(
+            f"example: shape {tuple(example.shape)} is not a batch of inputs; give (N, C, H, W) or (N, F), N >= 1"
+        )
+    example = example.detach()
+    return example[:2] if len(example) > 1 else torch.cat([example, example])
+
+
+def _input_layout(rows: Tensor, layout: Layout | None) -> Layout | None:
+    shape = tuple(rows.shape[1:])
+    own = Layout(*shape) if len(shape) == 3 else Layout(1, *shape) if len(shape) == 2 else None
+    if layout is None:
+        return own
+    features = rows[0].numel()
+    if layout.size != features:
+        raise RequestError(
+            f"layout={layout} has {layout.size} positions, but an example has {features} features (shape {shape}); "
+            f"give channels x rows x columns with that product"
+        )
+    if len(shape) == 3 and layout != own:
+        raise RequestError(f"layout={layout} contradicts the input's own shape {own}; leave it out")
+    return layout
+
+
+def _traced(
+    model: nn.Module, layers: list[str], rows: Tensor, layout: Layout | None
+) -> tuple[Trace, bool]:
+    """On the meta device where the forward needs no values, else on real ones."""
+    with _random_states_kept(rows.device):
+        try:
+            twin = _copied(model, meta=True)
+            trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
+            trace.run(torch.empty_like(rows, device="meta"), layout)
+        except Exception:
+            # Whatever failed, a run on values decides: what is the model's own fault it raises again.
+            pass
+        else:
+            return trace, True
+        twin = _copied(model, meta=False)
+        trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
+        with user_code("the model's forward"):
+            try:
+                trace.run(rows.clone(), layout)
+            except Exception:
+                if trace.fault is None:
+                    raise
+        if trace.fault is not None:
+            raise trace.fault
+        return trace, False
+
+
+def _copied(model: nn.Module, meta: bool) -> nn.Module:
+    """A copy in evaluation mode; on the meta device no memory is taken."""
+    twins: dict[int, object] = {}
+    for module in model.modules():
+        own = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
+        for tensor in own:
+            if not isinstance(tensor, Tensor) or id(tensor) in twins:
+                continue
+            if meta:
+                twin: Tensor = tensor.detach().to("meta")
+                if isinstance(tensor, nn.Parameter):
+                    twin = nn.Parameter(twin, tensor.requires_grad)
+                twins[id(tensor)] = twin
+            elif not tensor.is_leaf:
+                # A result kept as an attribute (weight_norm's weight): deepcopy refuses those.
+                twins[id(tensor)] = tensor.detach().clone()
+    try:
+        return copy.deepcopy(model, twins).eval()
+    except Exception as error:
+        raise RequestError(
+            f"model: {type(model).__name__} cannot be copied (copy.deepcopy raised {type(error).__name__}: {error}); "
+            f"give a model that can, for striate never changes yours in place"
+        ) from error
+
+
+@contextmanager
+def _random_states_kept(device: torch.device) -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = [device] if device.type not in ("cpu", "meta") else []
+    with torch.random.fork_rng(devices, device_type=devices[0].type if devices else "cuda"):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+# -- which layers can be replaced at all ------------------------------------------------------------------------
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether the module computes what `nn.Linear` or `nn.Conv2d` compute, and nothing else."""
+    if any(module.children()) and not parametrize.is_parametrized(module):
+        return False
+    forward = type(module).forward
+    return (isinstance(module, nn.Linear) and forward is nn.Linear.forward) or (
+        isinstance(module, nn.Conv2d) and forward is nn.Conv2d.forward
+    )
+
+
+def _refused_as_built(model: nn.Module) -> dict[str, str]:
+    """Reasons that need no forward, by module name."""
+    refused: dict[str, str] = {}
+    names: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), []).append(name)
+    owners: dict[tuple[object, ...], list[str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                key = _identity(parameter)
+                if name not in owners.setdefault(key, []):
+                    owners[key].append(name)
+    for name, module in model.named_modules():
+        own = [p for p in module._parameters.values() if p is not None]
+        tied = [other for p in own for other in owners[_identity(p)] if other != name]
+        reason = _reason_by_class(module)
+        if reason is None and not own and not parametrize.is_parametrized(module):
+            reason = "it has no weights"
+        elif reason is None and len(names[id(module)]) > 1:
+            reason = f"the same module is registered as {' and '.join(names[id(module)])}"
+        elif reason is None and tied:
+            reason = f"its weights are tied to {', '.join(dict.fromkeys(tied))}"
+        elif reason is None and parametrize.is_parametrized(module):
+            reason = "it is parametrized: remove the parametrization first"
+        elif reason is None and (module._forward_hooks or module._forward_pre_hooks):
+            reason = "it has forward hooks, which a replacement would lose"
+        elif reason is None and any(p.is_meta for p in own):
+            reason = "its weights are on the meta device: they have no values"
+        elif reason is None and not all(p.is_floating_point() for p in own):
+            reason = f"its weights are {str(own[0].dtype).removeprefix('torch.')}, not real numbers"
+        if reason is not None:
+            refused[name] = reason
+    return refused
+
+
+def _identity(parameter: Tensor) -> tuple[object, ...]:
+    """Equal for parameters that are one tensor, or two over the same memory."""
+    if parameter.is_meta or type(parameter) is not nn.Parameter or parameter.numel() == 0:
+        return (id(parameter),)
+    return parameter.device, parameter.data_ptr(), parameter.shape
+
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+
+
+def _reason_by_class(module: nn.Module) -> str | None:
+    if _is_plain(module):
+        if isinstance(module, nn.Conv2d) and module.groups > 1:
+            return f"a grouped convolution (groups={module.groups}) is local over channels already"
+        return None
+    if isinstance(module, _NORMS):
+        return "a normalisation has no dense or convolutional weights"
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return "an embedding has no dense or convolutional weights"
+    if isinstance(module, nn.PReLU):
+        return "an activation has no dense or convolutional weights"
+    if isinstance(module, LocallyConnected2d):
+        return "it is locally connected already"
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return "recurrent layers are not reduced"
+    if isinstance(module, nn.MultiheadAttention):
+        return "attention's own projections are not called as layers"
+    if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.Conv2d):
+        return f"of convolutions only Conv2d is reduced, not {type(module).__name__}"
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        return "its class changes what a Linear or Conv2d computes"
+    return "its parameters are used by its own code, not by a Linear or Conv2d"
+
+
+# -- judging what the trace saw ---------------------------------------------------------------------------------
+
+
+def _judge(
+    model: nn.Module,
+    layers: list[str],
+    refused: dict[str, str],
+    trace: Trace,
+    examples: int,
+    on_meta: bool,
+) -> Sites:
+    refused = dict(refused)
+    for name in layers:
+        calls = trace.calls[name]
+        if name in refused:
+            continue
+        if name in trace.borrowed:
+            refused[name] = "its weights are also used outside its own call"
+        elif not calls:
+            refused[name] = "it is never called"
+        elif len(calls) > 1:
+            refused[name] = f"it is called {len(calls)} times in one forward"
+    # A layer whose inputs have no single source is no site, but it can be fitted anew where it stands.
+    refittable = {name for name in layers if name not in refused}
+    sites: list[Site] = []
+    for name in refittable:
+        module, call = model.get_submodule(name), trace.calls[name][0]
+        site = (
+            _dense(name, module, call)
+            if isinstance(module, nn.Linear)
+            else _conv(name, module, call)
+        )
+        if isinstance(site, str):
+            refused[name] = site
+            continue
+        readers = sorted(trace.readers[name], key=lambda reader: trace.calls[reader][0].order)
+        consumers = tuple(reader for reader in readers if reader in refittable)
+        is_output = name in trace.outputs
+        shared = (
+            name in trace.escaped
+            or len(consumers) < len(readers)
+            or (is_output and bool(consumers))
+        )
+        sites.append(
+            replace(
+                site,
+                consumers=consumers,
+                output_shared=shared,
+                is_output=is_output,
+                macs=site.macs // examples,
+            )
+        )
+    refusals = []
+    for name, module in model.named_modules():
+        params = sum(p.numel() for p in module.parameters(recurse=False))
+        if name in refused and (params or _is_plain(module)):
+            refusals.append(Refusal(name, type(module).__name__, params, refused[name]))
+    sites.sort(key=lambda site: site.order)
+    return Sites(tuple(sites), tuple(refusals), on_meta)
+
+
+def _dense(name: str, module: nn.Linear, call: Call) -> Site | str:
+    shadow = call.shadow
+    if shadow is None:
+        return "its input does not depend on the model's input"
+    if len(call.input_shape) < 2:
+        return "its input has no batch dimension"
+    tokens = len(call.input_shape) > 2 or call.input_shape[0] != shadow.source.shape[0]
+    found = _tokens_map(name, shadow) if tokens else _flat_map(shadow)
+    if isinstance(found, str):
+        return found
+    applications = int(np.prod(call.input_shape[:-1], dtype=np.int64))
+    return Site(
+        name=name,
+        kind="dense",
+        type=type(module).__name__,
+        in_features=module.in_features,
+        out_features=module.out_features,
+        bias=module.bias is not None,
+        input=found,
+        order=call.order,
+        consumers=(),
+        output_shared=False,
+        is_output=False,
+        tokens=tokens,
+        positions=None,
+        params=sum(p.numel() for p in module.parameters()),
+        macs=applications * module.in_features * module.out_features,
+    )
+
+
+def _flat_map(shadow: Shadow) -> InputMap | str:
+    """The map under flat features (N, F), or why there is none."""
+    source = shadow.source
+    if source.mixed:
+        return (
+            f"its inputs are joined from {' and '.join(source.mixed)}, which have no common layout"
+        )
+    positions = shadow.positions.numpy()
+    examples = len(positions)
+    size = int(np.prod(source.shape, dtype=np.int64)) // examples
+    first = positions[0]
+    inside = bool(((first >= 0) & (first < size)).all())
+    if not inside or not (positions == first + size * np.arange(examples)[:, None]).all():
+        return f"its inputs mix the examples of {source.name}"
+    if len(np.unique(first)) < len(first):
+        feature, count = Counter(first.tolist()).most_common(1)[0]
+        return f"its inputs hold position {feature} of {source.name} {count} times"
+    index = None
+    if len(first) != size or (first != np.arange(size)).any():
+        index = first.astype(np.int64)
+        index.setflags(write=False)
+    return InputMap(source.name, source.layout, index, shadow.commutes)
+
+
+def _tokens_map(name: str, shadow: Shadow) -> InputMap:
+    source = shadow.source
+    positions = shadow.positions
+    unmoved = positions.shape[-1] == source.shape[-1] and torch.equal(
+        positions.reshape(-1), source.positions.reshape(-1)
+    )
+    if unmoved and not source.mixed:
+        return InputMap(source.name, None, None, shadow.commutes)
+    return InputMap(f"{name}.input", None, None, False)
+
+
+def _conv(name: str, module: nn.Module, call: Call) -> Site | str:
+    assert isinstance(module, nn.Conv2d)
+    shadow = call.shadow
+    if shadow is None:
+        return "its input does not depend on the model's input"
+    if len(call.input_shape) != 4:
+        return "its input has no batch dimension"
+    taps = module.weight[0].numel()
+    if taps + module.out_channels >= taps * module.out_channels:
+        return "it is as small as a product of two factors already"
+    if shadow.is_map:
+        found = InputMap(shadow.source.name, shadow.source.layout, None, shadow.commutes)
+    else:
+        found = InputMap(f"{name}.input", Layout(*call.input_shape[1:]), None, False)
+    batch, channels, height, width = call.output_shape
+    return Site(
+        name=name,
+        kind="conv",
+        type=type(module).__name__,
+        in_features=taps,
+        out_features=channels,
+        bias=module.bias is not None,
+        input=found,
+        order=call.order,
+        consumers=(),
+        output_shared=False,
+        is_output=False,
+        tokens=False,
+        positions=(height, width),
+        params=sum(p.numel() for p in module.parameters()),
+        macs=batch * height * width * taps * channels,
+    )
