@@ -36,7 +36,7 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     >>> integer("stride", 2)
     2
     """
-    expected = f"{name}={value!r}: expected an integer >= {minimum}"
+    expected = f"{name}={_shown(value)}: expected an integer >= {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(expected)
     try:
@@ -46,6 +46,11 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     if number < minimum:
         raise ValueError(expected)
     return number
+
+
+def _shown(value: object) -> str:
+    """The value as it was written, on one line (arrays print on several)."""
+    return " ".join(repr(value).split())
 
 
 def pair(name: str, value: object, minimum: int = 1) -> tuple[int, int]:
@@ -59,14 +64,14 @@ def pair(name: str, value: object, minimum: int = 1) -> tuple[int, int]:
     expected = f"expected an integer >= {minimum} or two of them (rows, columns)"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         if len(value) != 2:
-            raise ValueError(f"{name}={value!r}: {expected}, got {len(value)} entries")
+            raise ValueError(f"{name}={_shown(value)}: {expected}, got {len(value)} entries")
         entries = tuple(value)
     else:
         entries = (value, value)
     try:
         rows, columns = (integer(name, entry, minimum) for entry in entries)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}={value!r}: {expected}") from None
+        raise type(error)(f"{name}={_shown(value)}: {expected}") from None
     return rows, columns
 
 
@@ -335,14 +340,14 @@ def _shares(value: object, outputs: tuple[int, int]) -> tuple[int, int]:
     entries = (value, value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         if len(value) != 2:
-            raise ValueError(f"share={value!r}: {expected}, got {len(value)} entries")
+            raise ValueError(f"share={_shown(value)}: {expected}, got {len(value)} entries")
         entries = (value[0], value[1])
     sizes = []
     for entry, output in zip(entries, outputs, strict=True):
         if isinstance(entry, str) and entry != "all":
-            raise ValueError(f"share={value!r}: {expected}")
+            raise ValueError(f"share={_shown(value)}: {expected}")
         try:
             sizes.append(output if isinstance(entry, str) else min(integer("share", entry), output))
         except (TypeError, ValueError) as error:
-            raise type(error)(f"share={value!r}: {expected}") from None
+            raise type(error)(f"share={_shown(value)}: {expected}") from None
     return sizes[0], sizes[1]

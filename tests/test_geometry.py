@@ -74,6 +74,7 @@ def test_output_size_equals_torch_pooling(
     assert ours == pooled.shape[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @given(kernels, dilations, sizes)
 def test_same_padding_keeps_the_size_and_is_torchs(kernel: int, dilation: int, size: int) -> None:
     padding = geometry.same_padding(kernel, dilation)

@@ -91,7 +91,7 @@ def _by_patches(
     patches = (
         patches.reshape(batch, groups, channels // groups, rows, high, columns, wide, kh, kw)
         .permute(3, 5, 1, 0, 4, 6, 2, 7, 8)
-        .reshape(products, batch * high * wide, channels // groups * kh * kw)
+        .reshape(products, -1, channels // groups * kh * kw)
     )
     # The weight stands left of the patches so that its gradient comes out in its own layout.
     kernels = weight.reshape(products, outputs // groups, -1)
