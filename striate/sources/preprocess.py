@@ -53,9 +53,13 @@ class PreprocessOptions:
         >>> PreprocessOptions.parse(size="32x48", mean="0.5,0.4,0.3", channels="grey").size
         (32, 48)
         """
-        rows_columns = None if size is None else _whole_numbers(size, 2, "--size", "HxW, such as 32x32")
+        rows_columns = (
+            None if size is None else _whole_numbers(size, 2, "--size", "HxW, such as 32x32")
+        )
         c_h_w = (
-            None if layout is None else _whole_numbers(layout, 3, "--layout", "CxHxW, such as 1x28x28")
+            None
+            if layout is None
+            else _whole_numbers(layout, 3, "--layout", "CxHxW, such as 1x28x28")
         )
         if channels is not None and channels not in CHANNELS:
             likely = ", ".join(by_likeness(channels, CHANNELS))
@@ -64,7 +68,7 @@ class PreprocessOptions:
             size=cast("tuple[int, int] | None", rows_columns),
             mean=None if mean is None else _numbers(mean, "--mean", positive=False),
             std=None if std is None else _numbers(std, "--std", positive=True),
-            channels=cast("Channels | None", channels),
+            channels=channels,
             layout=cast("Layout | None", c_h_w),
             transform=transform,
         )
@@ -72,7 +76,9 @@ class PreprocessOptions:
 
 def _whole_numbers(text: str, count: int, option: str, expected: str) -> tuple[int, ...]:
     parts = text.lower().split("x")
-    if len(parts) != count or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    if len(parts) != count or not all(
+        part.isascii() and part.isdigit() and int(part) for part in parts
+    ):
         raise RequestError(f"{option} {text}: expected {expected}")
     return tuple(int(part) for part in parts)
 

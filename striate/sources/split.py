@@ -24,7 +24,9 @@ def parse_split(text: str, option: str = "--split") -> tuple[float, ...]:
     if len(parts) not in (2, 3) or not all(0 < part < 100 for part in parts):
         raise RequestError(f"{option} {text}: {expected}")
     if abs(sum(parts) - 100) > 1e-6:
-        raise RequestError(f"{option} {text}: the parts add up to {sum(parts):g}, not 100; {expected}")
+        raise RequestError(
+            f"{option} {text}: the parts add up to {sum(parts):g}, not 100; {expected}"
+        )
     return tuple(part / 100 for part in parts)
 
 

@@ -63,7 +63,7 @@ class Data:
 def resolve(
     text: str,
     *,
-    preprocess: PreprocessOptions = PreprocessOptions(),
+    preprocess: PreprocessOptions | None = None,
     validation: str | None = None,
     split: str | None = None,
     seed: int = 0,
@@ -82,15 +82,16 @@ def resolve(
     >>> data.shape, len(data.train), len(data.validation), len(data.test)
     ((1, 8, 8), 1057, 200, 540)
     """
-    reading = _reading(text, "--data", preprocess, advance)
+    asked = preprocess or PreprocessOptions()
+    reading = _reading(text, "--data", asked, advance)
     loaded = _read(reading)
-    parts, notes = _divided(reading, loaded, split, given=validation is not None)
+    parts, notes = _divided(reading, loaded, split, seed, given=validation is not None)
     if validation is not None:
         if "validation" in parts:
             raise RequestError(f"--val {validation}: {text} has a validation set of its own")
-        parts["validation"] = _one_part(validation, loaded, preprocess, parts["train"][0], advance)
-    is_given = "validation" in parts
-    if not is_given:
+        parts["validation"] = _one_part(validation, loaded, asked, parts["train"][0], advance)
+    is_given = validation is not None or "validation" in loaded.parts
+    if "validation" not in parts:
         part, rows = parts["train"]
         count = validation_count(len(rows))
         kept, held_out = draw(part.labels, rows, count, seed)
@@ -164,7 +165,7 @@ def _read(reading: Reading) -> Loaded:
 
 
 def _divided(
-    reading: Reading, loaded: Loaded, split: str | None, given: bool
+    reading: Reading, loaded: Loaded, split: str | None, seed: int, given: bool
 ) -> tuple[dict[PartName, _Rows], list[str]]:
     """The rows of each part, `all` divided by `split`."""
     rows: dict[PartName, _Rows] = {
@@ -176,7 +177,9 @@ def _divided(
                 f"--split {split}: {reading.text} is divided already into {listing(rows)}"
             )
         if "test" not in rows and loaded.classes is not None:
-            raise reading.error("no test examples; give them, or undivided examples and --split 80/10/10")
+            raise reading.error(
+                "no test examples; give them, or undivided examples and --split 80/10/10"
+            )
         if "train" not in rows:
             raise reading.error("no training examples")
         return rows, []
@@ -185,23 +188,27 @@ def _divided(
     default = _UNLABELLED_DIVISION if unlabelled else (0.9, 0.1) if given else _DIVISION
     fractions = default if split is None else parse_split(split)
     if unlabelled and len(fractions) == 3:
-        raise RequestError(f"--split {split}: without labels nothing is tested; give two parts, 80/20")
+        raise RequestError(
+            f"--split {split}: without labels nothing is tested; give two parts, 80/20"
+        )
     if given and len(fractions) == 3:
-        raise RequestError(f"--split {split}: --val gives the validation set; give two parts, 90/10")
+        raise RequestError(
+            f"--split {split}: --val gives the validation set; give two parts, 90/10"
+        )
     said = "/".join(f"{100 * fraction:g}" for fraction in fractions)
     note = f"divided {said}" + ("" if split else " (--split changes that)")
     if unlabelled:
         if given:
             rows["train"] = (part, every)
             return rows, []
-        rest, drawn = draw(None, every, round(len(every) * fractions[1]), seed=0)
+        rest, drawn = draw(None, every, round(len(every) * fractions[1]), seed)
         rows["train"], rows["validation"] = (part, rest), (part, drawn)
         return rows, [note]
     # The test rows must not depend on the run's seed: results of several seeds are compared on them.
     rest, test = draw(part.labels, every, round(len(every) * fractions[-1]), seed=0)
     rows["test"] = (part, test)
     if len(fractions) == 3:
-        rest, held_out = draw(part.labels, rest, round(len(every) * fractions[1]), seed=0)
+        rest, held_out = draw(part.labels, rest, round(len(every) * fractions[1]), seed)
         rows["validation"] = (part, held_out)
     rows["train"] = (part, rest)
     return rows, [note]
@@ -226,7 +233,9 @@ def _one_part(
             f"examples of {dimensions(theirs)}, the training data's are {dimensions(ours)}; --size"
         )
     if part.inputs.dtype != train.inputs.dtype:
-        raise reading.error(f"{part.inputs.dtype} values, the training data's are {train.inputs.dtype}")
+        raise reading.error(
+            f"{part.inputs.dtype} values, the training data's are {train.inputs.dtype}"
+        )
     return part, np.arange(len(part.inputs))
 
 
@@ -242,7 +251,9 @@ def _check_classes(reading: Reading, loaded: Loaded, parts: dict[PartName, _Rows
         unseen = np.setdiff1d(cast("np.ndarray", other.labels)[other_rows], seen)
         if len(unseen):
             named = listing(repr(loaded.classes[int(number)]) for number in unseen)
-            raise reading.error(f"the {name} examples have classes without a training example: {named}")
+            raise reading.error(
+                f"the {name} examples have classes without a training example: {named}"
+            )
 
 
 def _examples(rows: _Rows, preprocess: Preprocess, augment: Augment | None = None) -> ArrayExamples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 import torch
@@ -113,7 +112,9 @@ def recoloured(reading: Reading, values: Values, channels: Channels | None = Non
         raise reading.error(f"--channels {wanted} needs images, and these data are flat")
     have = values.shape[1]
     if have not in (1, 3):
-        raise reading.error(f"--channels {wanted}: expected images of 1 or 3 channels, these have {have}")
+        raise reading.error(
+            f"--channels {wanted}: expected images of 1 or 3 channels, these have {have}"
+        )
     if wanted == "grey":
         return values if have == 1 else _grey(values)
     if have == 1:
@@ -153,7 +154,9 @@ def _labels(
     reading: Reading, labels: Mapping[PartName, tuple[str, Values]]
 ) -> tuple[dict[PartName, Labels], tuple[str, ...]]:
     """Labels as int64 from 0, and the names of the classes; text labels are numbered in sorted order."""
-    raw = {part: (name, _one_column(reading, name, values)) for part, (name, values) in labels.items()}
+    raw = {
+        part: (name, _one_column(reading, name, values)) for part, (name, values) in labels.items()
+    }
     if any(values.dtype.kind in "US" for _, values in raw.values()):
         texts = {part: np.char.asarray(values).astype(str) for part, (_, values) in raw.items()}
         found = sorted({str(text) for values in texts.values() for text in np.unique(values)})
@@ -166,7 +169,7 @@ def _labels(
             part: order[np.searchsorted(names, values, sorter=order)].astype(np.int64)
             for part, values in texts.items()
         }
-        return cast("dict[PartName, Labels]", numbered), tuple(names.tolist())
+        return numbered, tuple(names.tolist())
     whole = {part: _whole(reading, name, values) for part, (name, values) in raw.items()}
     count = 1 + max(int(values.max()) for values in whole.values())
     rows = sum(len(values) for values in whole.values())
@@ -191,7 +194,7 @@ def _one_column(reading: Reading, name: str, values: Values) -> Values:
     if values.ndim == 2 and values.dtype.kind in "uifb":
         hot = (values == 1).sum(axis=1) == 1
         if hot.all() and ((values == 0).sum(axis=1) == values.shape[1] - 1).all():
-            return values.argmax(axis=1)
+            return np.asarray(values.argmax(axis=1))
     if values.ndim != 1:
         raise reading.error(
             f"{name} has shape {dimensions(values.shape)}; expected one label for each example"
@@ -204,7 +207,9 @@ def _whole(reading: Reading, name: str, values: Values) -> Labels:
         raise reading.error(f"{name} holds {values.dtype}; expected class numbers or names")
     numbers = values.astype(np.int64) if np.isfinite(values).all() else None
     if numbers is None or not np.array_equal(numbers, values):
-        raise reading.error(f"{name} holds numbers that are not whole; expected classes counted from 0")
+        raise reading.error(
+            f"{name} holds numbers that are not whole; expected classes counted from 0"
+        )
     if numbers.min() < 0:
         raise reading.error(f"{name} holds {numbers.min()}; classes are counted from 0")
     return numbers

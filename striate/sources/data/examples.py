@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sized
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from striate.reduce.examples import Batch, Examples, Index, TensorExamples
+from striate.sources.data.datasets import read_dataset
 from striate.sources.data.parts import Labels, Values
 from striate.sources.names import dimensions
-from striate.sources.preprocess import Augment, Preprocess
+from striate.sources.preprocess import Augment, Preprocess, PreprocessOptions
 
 
 @dataclass(frozen=True)
@@ -58,16 +57,20 @@ def as_examples(data: object, name: str = "data") -> Examples:
         return TensorExamples(_inputs(data, name))
     if isinstance(data, tuple | list):
         if len(data) != 2:
-            raise TypeError(f"{name}: a {type(data).__name__} of {len(data)}; expected (inputs, labels)")
+            raise TypeError(
+                f"{name}: a {type(data).__name__} of {len(data)}; expected (inputs, labels)"
+            )
         return _paired(_inputs(data[0], name), data[1], name)
     if isinstance(data, DataLoader):
         raise TypeError(f"{name}: a DataLoader; give the Dataset it reads, {name}.dataset")
     if isinstance(data, IterableDataset):
-        raise TypeError(f"{name}: an IterableDataset, which has no length; give a map-style Dataset")
+        raise TypeError(
+            f"{name}: an IterableDataset, which has no length; give a map-style Dataset"
+        )
     if callable(getattr(data, "batch", None)) and hasattr(data, "__len__"):
         return cast("Examples", data)
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        inputs, labels = read_dataset(cast("Dataset[object]", data), name)
+        inputs, labels, _ = read_dataset(data, name, PreprocessOptions(), None)
         return _paired(_inputs(inputs, name), labels, name)
     raise TypeError(
         f"{name}: a {type(data).__name__}; expected (inputs, labels), a tensor or a torch Dataset"
@@ -115,8 +118,3 @@ def _tensor(values: object, name: str) -> Tensor:
     if array.dtype.kind not in "buif":
         raise TypeError(f"{name}: {array.dtype} values; expected numbers")
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def read_dataset(dataset: Dataset[object], name: str) -> tuple[Values, Labels | None]:
-    """Every example of a map-style dataset, read once: inputs stacked, labels or None."""
-    raise NotImplementedError

@@ -29,7 +29,9 @@ def read(reading: Reading) -> Loaded:
     inputs: dict[PartName, tuple[str, Values]] = {}
     labels: dict[PartName, tuple[str, Values]] = {}
     for part in _present(files):
-        images_file, labels_file = (_only(reading, files, part, kind) for kind in ("images", "labels"))
+        images_file, labels_file = (
+            _only(reading, files, part, kind) for kind in ("images", "labels")
+        )
         inputs[part] = (images_file.name, _parse(reading, images_file))
         labels[part] = (labels_file.name, _parse(reading, labels_file))
     if not inputs:
@@ -73,7 +75,9 @@ def _parse(reading: Reading, path: Path) -> Values:
         with gzip.open(path, "rb") if packed else path.open("rb") as file:
             start = file.read(4)
             if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or start[3] == 0:
-                raise reading.error(f"{path.name} is not an IDX file: it starts with {start.hex(' ')}")
+                raise reading.error(
+                    f"{path.name} is not an IDX file: it starts with {start.hex(' ')}"
+                )
             dtype = np.dtype(_TYPES[start[2]])
             head = file.read(4 * start[3])
             if len(head) < 4 * start[3]:

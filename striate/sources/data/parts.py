@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -55,7 +55,7 @@ class Reading:
     text: str
     argument: str
     option: str = "--data"
-    preprocess: PreprocessOptions = PreprocessOptions()
+    preprocess: PreprocessOptions = field(default_factory=PreprocessOptions)
     classes: tuple[str, ...] | None = None
     advance: Advance | None = None
 

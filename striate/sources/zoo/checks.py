@@ -11,7 +11,9 @@ from striate.sources.names import dimensions
 def whole(model: str, name: str, value: object, least: int = 1) -> int:
     """`value` as an int of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise RequestError(f"{model}: {name}={value!r}: expected a whole number of at least {least}")
+        raise RequestError(
+            f"{model}: {name}={value!r}: expected a whole number of at least {least}"
+        )
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -29,7 +30,7 @@ def build(
     widths = [math.prod(sizes(name, "shape", shape)), *sizes(name, "hidden", hidden)]
     rate = fraction(name, "dropout", dropout)
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
-    for place, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), start=1):
+    for place, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
         layers[f"fc{place}"] = nn.Linear(fan_in, fan_out)
         layers[f"relu{place}"] = nn.ReLU()
         if rate:
