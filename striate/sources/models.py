@@ -49,7 +49,8 @@ class ModelSource:
                 f"MODEL {self.text}: the factory returned a {type(built).__name__}, expected a"
                 f" torch.nn.Module{hint}"
             )
-    XX
+        named = built.named_parameters()
+        lazy = [name for name, weight in named if isinstance(weight, UninitializedParameter)]
         if lazy:
             raise RequestError(
                 f"MODEL {self.text}: {listing(lazy)} have no shape yet (lazy modules); run the model once"
