@@ -1,1 +1,16 @@
 """The account of a network: where its weights, work and memory go, and what each idea saved."""
+
+from striate.ledger.account import Ledger
+from striate.ledger.count import count
+from striate.ledger.gates import BudgetRequest, Gate, Limit, judge, parse_budget, resolve
+
+__all__ = [
+    "BudgetRequest",
+    "Gate",
+    "Ledger",
+    "Limit",
+    "count",
+    "judge",
+    "parse_budget",
+    "resolve",
+]

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
+from typing import TypeAlias
 
 #: An operator's argument: tensors as `Tensor`, lists as tuples, numbers and texts as they are.
-type Argument = "Tensor | tuple[Argument, ...] | int | float | complex | bool | str | None"
+Argument: TypeAlias = "Tensor | tuple[Argument, ...] | int | float | complex | str | None"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,150 @@
+"""The ledger: rows, totals, what each idea saved, and the limits it was judged against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from striate.ledger import receptive
+from striate.ledger.gates import Gate, Limit, judge
+from striate.ledger.graph import Graph
+from striate.ledger.ideas import Ideas, ideas
+from striate.ledger.provenance import Reading, read
+from striate.ledger.rows import Layer, Unsupported, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the whole network. `params` are distinct, trained and frozen; `buffers` are elements;
+    `weight_bytes` are parameters and buffers at their stored type. MACs are of contractions, FLOPs
+    2 x MACs; `peak_activation_bytes` is the most that inputs and activations take at once in a
+    forward pass without gradients, operators' own workspaces left out."""
+
+    params: int
+    trainable: int
+    buffers: int
+    weight_bytes: int
+    connections: int
+    connections_inside: int
+    dense_params: int
+    macs: int
+    macs_per_example: int
+    flops: int
+    flops_per_example: int
+    activation_bytes: int
+    activation_bytes_per_example: int
+    peak_activation_bytes: int
+
+    def to_dict(self) -> dict[str, int]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The account of a network.
+
+    `status` is "partial" where some operator could not be counted (`unsupported` says which, where
+    and in what metrics), else "complete".
+    """
+
+    name: str
+    batch: int | None
+    totals: Totals
+    ideas: Ideas
+    layers: tuple[Layer, ...]
+    receptive_field: dict[str, list[float]] | None
+    unsupported: tuple[Unsupported, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        return "partial" if self.unsupported else "complete"
+
+    @property
+    def uncertain(self) -> frozenset[str]:
+        """Metrics whose values are lower bounds."""
+        return frozenset(metric for entry in self.unsupported for metric in entry.metrics)
+
+    def values(self) -> dict[str, int | None]:
+        """What each limit is judged on. The receptive field's is its smaller side. Work and memory
+        are per example for MACs and FLOPs, of the input given for the rest."""
+        field = self.receptive_field
+        return {
+            "params": self.totals.params,
+            "macs": self.totals.macs_per_example,
+            "weight_bytes": self.totals.weight_bytes,
+            "flops": self.totals.flops_per_example,
+            "activation_bytes": self.totals.activation_bytes,
+            "peak_activation_bytes": self.totals.peak_activation_bytes,
+            "receptive_field": None if field is None else int(min(field["size"])),
+        }
+
+    def with_gates(self, limits: Iterable[Limit]) -> Ledger:
+        """The same ledger, judged against `limits`."""
+        return replace(self, gates=judge(limits, self.values(), self.uncertain))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The `striate.ledger/1` document."""
+        from striate.ledger.render.document import document
+
+        return document(self)
+
+
+def account(graph: Graph, name: str) -> Ledger:
+    """The ledger of a captured forward pass."""
+    readings = read(graph)
+    found = rows(graph, readings)
+    layers = found.layers
+    contracting = [layer for layer in layers if layer.connections is not None]
+    dense = sum(layer.dense_params or 0 for layer in contracting)
+    connections = sum(layer.connections or 0 for layer in contracting)
+    macs = sum(layer.macs for layer in layers)
+    stored = [*graph.parameters, *graph.buffers]
+    totals = Totals(
+        params=sum(p.tensor.units for p in graph.parameters),
+        trainable=sum(p.tensor.units for p in graph.parameters if p.trainable),
+        buffers=sum(b.tensor.units for b in graph.buffers),
+        weight_bytes=sum(p.tensor.nbytes for p in stored),
+        connections=connections,
+        connections_inside=sum(layer.connections_inside or 0 for layer in contracting),
+        dense_params=dense,
+        macs=macs,
+        macs_per_example=found.macs_per_example,
+        flops=2 * macs,
+        flops_per_example=2 * found.macs_per_example,
+        activation_bytes=sum(layer.activation_bytes for layer in layers),
+        activation_bytes_per_example=found.activation_bytes_per_example,
+        peak_activation_bytes=peak_bytes(graph, readings),
+    )
+    seen = receptive.receptive_fields(graph, readings)
+    return Ledger(
+        name=name,
+        batch=graph.batch,
+        totals=totals,
+        ideas=ideas(
+            dense, connections, sum(layer.weights for layer in contracting), found.unpooled_params
+        ),
+        layers=layers,
+        receptive_field=receptive.of(graph.outputs[0], seen) if graph.outputs else None,
+        unsupported=found.unsupported,
+        notes=graph.notes,
+    )
+
+
+def peak_bytes(graph: Graph, readings: Sequence[Reading]) -> int:
+    """The most bytes of inputs and activations alive at once, from when each was made and released."""
+    permanent = {p.tensor.storage for p in (*graph.parameters, *graph.buffers)}
+    alive = {t.storage: t.nbytes for t in graph.inputs}
+    peak = sum(alive.values())
+    current = peak
+    for reading in readings:
+        for storage in reading.operator.freed:
+            current -= alive.pop(storage, 0)
+        for output in reading.operator.outputs:
+            if output.storage not in alive and output.storage not in permanent:
+                alive[output.storage] = output.nbytes
+                current += output.nbytes
+        peak = max(peak, current)
+    return peak

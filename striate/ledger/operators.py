@@ -1,0 +1,432 @@
+"""What each operator does to a network's account: one rule an operator, looked up by name.
+
+A contraction multiplies and adds, a pooling summarises windows, a padding or a view moves units about.
+Everything else that is listed does element-wise work, which the account does not count. What is not
+listed is `Unknown`, and the ledger says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+from striate.geometry import local_grid, taps_inside
+from striate.ledger.graph import Operator, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window along one axis; `padding` is (low, high)."""
+
+    kernel: int
+    stride: int = 1
+    padding: tuple[int, int] = (0, 0)
+    dilation: int = 1
+    ceil: bool = False
+
+    def inside(self, size: int, outputs: int) -> int:
+        """Taps of `outputs` windows that fall on `size` inputs."""
+        return taps_inside(size, self.kernel, self.stride, self.padding, self.dilation, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """Products summed: a matrix product of `data` and `weight`, or windows of `data` under `weight`.
+
+    `connections` counts every tap, `pairs` those of one window axis combination: the taps inside are
+    `pairs` times the product over axes of `Window.inside`.
+    """
+
+    form: str  # "matmul", "convolution", "transposed" or "local"
+    data: Tensor
+    weight: Tensor
+    output: Tensor
+    connections: int
+    bias: Tensor | None = None
+    windows: tuple[Window, ...] = ()
+    pairs: int = 0
+    #: Of a matrix product: whether the weight stands left of the data.
+    swapped: bool = False
+
+    def inside(self, padding: Padding | None) -> int:
+        """Connections whose tap falls on the input, also when zeros were put around it before."""
+        if not self.windows:
+            return self.connections
+        axes = len(self.windows)
+        sizes, outputs = self.data.shape[-axes:], self.output.shape[-axes:]
+        if self.form == "transposed":
+            # Input position i writes to outputs i * stride - padding + tap: the same count, mirrored.
+            sizes, outputs = outputs, sizes
+        total = self.pairs
+        for axis, window in enumerate(self.windows):
+            size, low = sizes[axis], window.padding[0]
+            if padding is not None and self.form != "transposed":
+                before, after = padding.amounts[axis - axes]
+                size, low = size - before - after, low + before
+            total *= Window(window.kernel, window.stride, (low, 0), window.dilation).inside(
+                size, outputs[axis]
+            )
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A contraction of two activations, such as attention's: work, but no weights."""
+
+    operands: tuple[Tensor, ...]
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """Windows of the last `axes` axes summarised. `windows` is None for adaptive and random ones."""
+
+    data: Tensor
+    output: Tensor
+    axes: int
+    windows: tuple[Window, ...] | None
+    keeps_axes: bool = True
+
+    @property
+    def is_global(self) -> bool:
+        return not self.keeps_axes or prod(self.output.shape[-self.axes :]) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Values put around the last axes; `amounts` has (before, after) per axis of the tensor."""
+
+    data: Tensor
+    output: Tensor
+    amounts: tuple[tuple[int, int], ...]
+    zeros: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Units in another order or shape: `how` is "view", "permute", "copy", "expand" or "unfold"."""
+
+    how: str
+    data: Tensor
+    output: Tensor
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Tensors put behind each other along one axis."""
+
+    parts: tuple[Tensor, ...]
+    output: Tensor
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class ElementWise:
+    """Each output element from the elements at its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Known, no contraction, shapes of its own (reductions, softmax, look-ups). `makes` nothing from
+    its inputs' values where it only creates a tensor."""
+
+    creates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No rule: what the operator does to these metrics is not known."""
+
+    effect: str
+    metrics: tuple[str, ...] = ("connections", "dense_params", "macs", "flops", "pooling")
+
+
+Effect: TypeAlias = (
+    Contraction | Product | Pooling | Padding | Moved | Joined | ElementWise | Plain | Unknown
+)
+Rule: TypeAlias = Callable[[Operator], Effect]
+
+
+def effect(operator: Operator) -> Effect:
+    """The effect of one operator call."""
+    rule = RULES.get(operator.name)
+    if rule is not None:
+        return rule(operator)
+    name = operator.name.partition(".")[2]
+    base = name[:-1] if name.endswith("_") and not name.startswith("__") else name
+    if operator.name.startswith("aten."):
+        if operator.pointwise or base in _POINTWISE:
+            return ElementWise()
+        if base in _CREATES:
+            return Plain(creates=True)
+        if base in _PLAIN or operator.view:
+            return Plain()
+    return Unknown("no rule for this operator: its work and connections are not counted")
+
+
+# -- contractions ------------------------------------------------------------------------------
+
+
+def _tensor(operator: Operator, index: int) -> Tensor:
+    found = operator.tensor(index)
+    if found is None:
+        raise ValueError(f"{operator.name}: argument {index} should be a tensor")
+    return found
+
+
+def _matmul(first: int, bias: int | None = None) -> Rule:
+    def rule(operator: Operator) -> Effect:
+        left, right = _tensor(operator, first), _tensor(operator, first + 1)
+        return Contraction(
+            "matmul",
+            left,
+            right,
+            operator.outputs[0],
+            # Every element of the left one meets every column of the right one.
+            left.units * (right.shape[-1] if len(right.shape) > 1 else 1),
+            None if bias is None else operator.tensor(bias),
+        )
+
+    return rule
+
+
+def _linear(operator: Operator) -> Effect:
+    data, weight = _tensor(operator, 0), _tensor(operator, 1)
+    connections = data.units * weight.shape[0]
+    return Contraction("matmul", data, weight, operator.outputs[0], connections, operator.tensor(2))
+
+
+def _convolution(operator: Operator) -> Effect:
+    data, weight, bias = _tensor(operator, 0), _tensor(operator, 1), operator.tensor(2)
+    axes, output = len(weight.shape) - 2, operator.outputs[0]
+    stride, padding, dilation = (operator.integers(index, axes) for index in (3, 4, 5))
+    windows = tuple(
+        Window(weight.shape[2 + axis], stride[axis], (padding[axis],) * 2, dilation[axis])
+        for axis in range(axes)
+    )
+    transposed = bool(operator.argument(6, False))
+    # weight: (O, C/groups, *kernel), and (C, O/groups, *kernel) when transposed.
+    source = data if transposed else output
+    connections = source.units * weight.shape[1] * prod(weight.shape[2:])
+    pairs = source.units // max(1, prod(source.shape[-axes:])) * weight.shape[1]
+    form = "transposed" if transposed else "convolution"
+    return Contraction(form, data, weight, output, connections, bias, windows, pairs)
+
+
+def _local(operator: Operator) -> Effect:
+    data, weight, output = _tensor(operator, 0), _tensor(operator, 1), operator.outputs[0]
+    named = dict(operator.named)
+    bias = operator.tensor(2)
+    named_bias = named.get("bias")
+    if bias is None and isinstance(named_bias, Tensor):
+        bias = named_bias
+    grid = local_grid(
+        data.shape[-2:],
+        weight.shape[-2:],
+        named.get("stride", 1),
+        named.get("padding", 0),
+        named.get("dilation", 1),
+        named.get("share", 1),
+    )
+    windows = tuple(
+        Window(kernel, stride, padding, dilation)
+        for kernel, stride, padding, dilation in zip(
+            grid.kernel_size, grid.stride, grid.padding, grid.dilation, strict=True
+        )
+    )
+    channels = weight.shape[3]
+    connections = output.units * channels * prod(grid.kernel_size)
+    pairs = output.units // max(1, prod(output.shape[-2:])) * channels
+    return Contraction("local", data, weight, output, connections, bias, windows, pairs)
+
+
+def _attention(operator: Operator) -> Effect:
+    query, key, value = (_tensor(operator, index) for index in range(3))
+    scores = prod(query.shape[:-1]) * key.shape[-2]
+    return Product((query, key, value), scores * (query.shape[-1] + value.shape[-1]))
+
+
+# -- pooling -----------------------------------------------------------------------------------
+
+
+def _pool(axes: int, *, has_dilation: bool) -> Rule:
+    def rule(operator: Operator) -> Effect:
+        kernel = operator.integers(1, axes)
+        stride = operator.integers(2, axes) if operator.argument(2) not in (None, ()) else kernel
+        padding = operator.integers(3, axes, 0)
+        dilation = operator.integers(4, axes, 1) if has_dilation else (1,) * axes
+        ceil = bool(operator.argument(5 if has_dilation else 4, False))
+        windows = tuple(
+            Window(k, s, (p, p), d, ceil)
+            for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True)
+        )
+        return Pooling(_tensor(operator, 0), operator.outputs[0], axes, windows)
+
+    return rule
+
+
+def _other_pool(axes: int) -> Rule:
+    return lambda operator: Pooling(_tensor(operator, 0), operator.outputs[0], axes, None)
+
+
+def _reduction(operator: Operator) -> Effect:
+    """A mean or maximum over every spatial axis is a global pooling; any other is a reduction."""
+    data = operator.tensor(0)
+    dims = operator.argument(1)
+    if data is None or not isinstance(dims, tuple) or len(data.shape) < 4:
+        return Plain()
+    rank = len(data.shape)
+    if {int(d) % rank for d in dims if isinstance(d, int)} != set(range(2, rank)):
+        return Plain()
+    keeps = len(operator.outputs[0].shape) == rank
+    return Pooling(data, operator.outputs[0], rank - 2, None, keeps_axes=keeps)
+
+
+# -- paddings and moves ------------------------------------------------------------------------
+
+
+def _pad(operator: Operator) -> Effect:
+    data, output, named = _tensor(operator, 0), operator.outputs[0], dict(operator.named)
+    flat = operator.argument(1, named.get("pad"))
+    numbers = [int(n) for n in flat if isinstance(n, int)] if isinstance(flat, tuple) else []
+    amounts = [(0, 0)] * len(data.shape)
+    for place in range(len(numbers) // 2):
+        amounts[-1 - place] = (numbers[2 * place], numbers[2 * place + 1])
+    if operator.name == "striate.pad":
+        mode = operator.argument(2, named.get("mode", "constant"))
+        value = operator.argument(3, named.get("value"))
+    else:
+        mode = "constant" if operator.name == "aten.constant_pad_nd" else "other"
+        value = operator.argument(2, 0)
+    return Padding(data, output, tuple(amounts), mode == "constant" and not value)
+
+
+def _moved(how: str) -> Rule:
+    return lambda operator: Moved(how, _tensor(operator, 0), operator.outputs[0])
+
+
+def _permute(operator: Operator) -> Effect:
+    data, output = _tensor(operator, 0), operator.outputs[0]
+    rank = len(data.shape)
+    order = list(range(rank))
+    if operator.name == "aten.permute":
+        order = [axis % rank for axis in operator.integers(1, rank)]
+    elif operator.name == "aten.t":
+        order.reverse()
+    elif rank:
+        first, second = (int(str(operator.argument(index))) % rank for index in (1, 2))
+        order[first], order[second] = order[second], order[first]
+    return Moved("permute", data, output, tuple(order))
+
+
+def _cat(operator: Operator) -> Effect:
+    parts = operator.argument(0)
+    tensors = tuple(p for p in parts if isinstance(p, Tensor)) if isinstance(parts, tuple) else ()
+    axis = operator.argument(1, dict(operator.named).get("dim", 0))
+    rank = len(operator.outputs[0].shape)
+    return Joined(tensors, operator.outputs[0], int(str(axis)) % max(1, rank))
+
+
+RULES: Mapping[str, Rule] = {
+    "aten.mm": _matmul(0),
+    "aten.bmm": _matmul(0),
+    "aten.mv": _matmul(0),
+    "aten.dot": _matmul(0),
+    "aten.vdot": _matmul(0),
+    "aten.addmm": _matmul(1, bias=0),
+    "aten.addmv": _matmul(1, bias=0),
+    "aten.baddbmm": _matmul(1, bias=0),
+    "aten.addbmm": _matmul(1, bias=0),
+    "aten.linear": _linear,
+    "aten.convolution": _convolution,
+    "striate.locally_connected2d": _local,
+    "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten._scaled_dot_product_flash_attention": _attention,
+    "aten._scaled_dot_product_efficient_attention": _attention,
+    "aten._scaled_dot_product_cudnn_attention": _attention,
+    "aten.max_pool1d": _pool(1, has_dilation=True),
+    "aten.max_pool2d": _pool(2, has_dilation=True),
+    "aten.max_pool3d": _pool(3, has_dilation=True),
+    "aten.max_pool2d_with_indices": _pool(2, has_dilation=True),
+    "aten.max_pool3d_with_indices": _pool(3, has_dilation=True),
+    "aten.avg_pool1d": _pool(1, has_dilation=False),
+    "aten.avg_pool2d": _pool(2, has_dilation=False),
+    "aten.avg_pool3d": _pool(3, has_dilation=False),
+    "aten.adaptive_avg_pool1d": _other_pool(1),
+    "aten._adaptive_avg_pool2d": _other_pool(2),
+    "aten._adaptive_avg_pool3d": _other_pool(3),
+    "aten.adaptive_max_pool2d": _other_pool(2),
+    "aten.adaptive_max_pool3d": _other_pool(3),
+    "aten.fractional_max_pool2d": _other_pool(2),
+    "aten.fractional_max_pool3d": _other_pool(3),
+    "aten.mean": _reduction,
+    "aten.amax": _reduction,
+    "striate.pad": _pad,
+    "aten.constant_pad_nd": _pad,
+    "aten.reflection_pad1d": _pad,
+    "aten.reflection_pad2d": _pad,
+    "aten.reflection_pad3d": _pad,
+    "aten.replication_pad1d": _pad,
+    "aten.replication_pad2d": _pad,
+    "aten.replication_pad3d": _pad,
+    "aten.cat": _cat,
+    "aten.view": _moved("view"),
+    "aten._unsafe_view": _moved("view"),
+    "aten.reshape": _moved("view"),
+    "aten._reshape_alias": _moved("view"),
+    "aten.squeeze": _moved("view"),
+    "aten.unsqueeze": _moved("view"),
+    "aten.clone": _moved("copy"),
+    "aten.contiguous": _moved("copy"),
+    "aten._to_copy": _moved("copy"),
+    "aten.detach": _moved("copy"),
+    "aten.alias": _moved("copy"),
+    "aten.lift_fresh": _moved("copy"),
+    "aten.expand": _moved("expand"),
+    "aten.permute": _permute,
+    "aten.transpose": _permute,
+    "aten.t": _permute,
+    "aten.im2col": _moved("unfold"),
+    "aten.unfold": _moved("unfold"),
+    "striate.local_response_norm": lambda operator: ElementWise(),
+}
+
+#: Work on each element, or normalisation over elements, that keeps the first input's shape.
+_POINTWISE = frozenset(
+    """copy dropout native_dropout feature_dropout alpha_dropout _prelu_kernel rrelu_with_noise prelu
+    log_sigmoid_forward _softmax _safe_softmax _log_softmax softmax native_batch_norm
+    _native_batch_norm_legit _native_batch_norm_legit_no_training _native_batch_norm_legit_functional
+    _batch_norm_with_update _batch_norm_no_update cudnn_batch_norm native_layer_norm
+    native_group_norm _fused_rms_norm rms_norm fill zero bernoulli cumsum cumprod cummax cummin
+    logcumsumexp flip roll masked_fill masked_scatter clamp tril triu index_fill index_put
+    _index_put_impl index_add scatter scatter_add scatter_reduce index_copy
+    _fake_quantize_per_tensor_affine_cachemask_tensor_qparams""".split()
+)
+#: Tensors from nothing but sizes and numbers.
+_CREATES = frozenset(
+    """empty empty_strided empty_like new_empty new_empty_strided zeros zeros_like new_zeros ones
+    ones_like new_ones full full_like new_full arange linspace logspace eye rand rand_like randn
+    randn_like randint randint_like randperm scalar_tensor normal uniform exponential tril_indices
+    triu_indices""".split()
+)
+#: Reductions, look-ups, sorting, interpolation, transforms: no contraction, shapes of their own.
+_PLAIN = frozenset(
+    """embedding _embedding_bag _embedding_bag_forward_only sum prod mean var std var_mean std_mean
+    amax amin aminmax max min argmax argmin any all norm linalg_vector_norm logsumexp median
+    nanmedian mode topk sort argsort kthvalue nonzero count_nonzero unique _unique2 unique_dim
+    unique_consecutive index index_select gather take take_along_dim masked_select where bucketize
+    searchsorted one_hot glu pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d
+    _upsample_nearest_exact2d _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d
+    _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa upsample_trilinear3d
+    grid_sampler_2d grid_sampler_3d affine_grid_generator col2im max_unpool2d max_unpool3d _fft_c2c
+    _fft_r2c _fft_c2r stack repeat repeat_interleave tile unbind split split_with_sizes unsafe_split
+    unsafe_split_with_sizes chunk unsafe_chunk slice select narrow diagonal diag_embed as_strided
+    view_as view_as_real view_as_complex _local_scalar_dense item is_nonzero equal allclose
+    isin histc bincount multinomial cross slice_scatter select_scatter diff trace
+    _assert_async _assert_scalar sym_size resize set _pack_padded_sequence
+    _pad_packed_sequence""".split()
+)

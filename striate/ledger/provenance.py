@@ -1,0 +1,107 @@
+"""Where each operand comes from: the network's input, its parameters, or neither.
+
+Tells a weight from an activation in a matrix product, through views, transposes and weights that are
+computed in the forward (weight norm, a low-rank product), and follows units through paddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from striate.ledger.graph import Graph, Operator, Tensor
+from striate.ledger.operators import (
+    Contraction,
+    Effect,
+    Moved,
+    Padding,
+    Plain,
+    Product,
+    effect,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An operator call understood."""
+
+    operator: Operator
+    effect: Effect
+    #: The inputs that depend on the network's input.
+    active: tuple[Tensor, ...]
+    #: Indices of the parameters that the weight of a contraction is made of.
+    sources: frozenset[int] = frozenset()
+    #: Units that the data of a contraction stand for: paddings and copies are not units.
+    units: int = 0
+    #: The padding that made the data of a contraction, if one did.
+    padding: Padding | None = None
+
+
+def read(graph: Graph) -> tuple[Reading, ...]:
+    """Understand every operator of a captured forward pass, in order."""
+    # Per storage: None where values depend on the input, else the parameters they are made of.
+    origins: dict[int, frozenset[int] | None] = {t.storage: None for t in graph.inputs}
+    for index, parameter in enumerate(graph.parameters):
+        origins[parameter.tensor.storage] = frozenset({index})
+    for buffer in graph.buffers:
+        origins[buffer.tensor.storage] = frozenset()
+    stands: dict[int, int] = {}
+    paddings: dict[int, Padding] = {}
+    readings = []
+    for operator in graph.operators:
+        found = effect(operator)
+        inputs = operator.inputs
+        active = tuple(t for t in inputs if origins.get(t.storage, frozenset()) is None)
+        reading = Reading(operator, found, active)
+        if isinstance(found, Contraction):
+            reading = _contraction(reading, found, origins, stands, paddings)
+        elif isinstance(found, Padding):
+            paddings[found.output.id] = found
+            stands[found.output.id] = stands.get(found.data.id, found.data.units)
+        elif isinstance(found, Moved):
+            _follow(found, stands)
+        readings.append(reading)
+        if active and not (isinstance(found, Plain) and found.creates):
+            made: frozenset[int] | None = None
+        elif isinstance(found, Plain) and found.creates:
+            made = frozenset()
+        else:
+            made = frozenset().union(*(origins.get(t.storage) or () for t in inputs))
+        for output in operator.outputs:
+            # Writing into part of a tensor does not take the rest of it away.
+            before = origins.get(output.storage, frozenset())
+            origins[output.storage] = None if made is None or before is None else made | before
+    return tuple(readings)
+
+
+def _follow(moved: Moved, stands: dict[int, int]) -> None:
+    """Copies of a unit made by an unfolding or an expansion stand for the same unit."""
+    units = stands.get(moved.data.id)
+    if units is None and moved.how in ("unfold", "expand"):
+        units = moved.data.units
+    if units is not None and moved.output.units >= units:
+        stands[moved.output.id] = units
+
+
+def _contraction(
+    reading: Reading,
+    found: Contraction,
+    origins: Mapping[int, frozenset[int] | None],
+    stands: Mapping[int, int],
+    paddings: Mapping[int, Padding],
+) -> Reading:
+    data, weight = (origins.get(t.storage, frozenset()) for t in (found.data, found.weight))
+    if found.form == "matmul" and data and weight is None:
+        found = replace(found, data=found.weight, weight=found.data, swapped=True)
+        data, weight = weight, data
+    if data is not None or not weight:
+        # Two activations (attention), or none: work, but no layer's weights.
+        product = Product((found.data, found.weight), found.connections)
+        return replace(reading, effect=product)
+    return replace(
+        reading,
+        effect=found,
+        sources=weight,
+        units=stands.get(found.data.id, found.data.units),
+        padding=paddings.get(found.data.id),
+    )
