@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,20 +86,29 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(file: Path) -> object:
+    if _is_torchscript(file):
+        raise RequestError(
+            f"--weights {file}: a TorchScript program, not a state dict; save one with"
+            f" torch.save(torch.jit.load({str(file)!r}).state_dict(), {_converted(file)!r})"
+        )
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused(file, error) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        if "TorchScript" in str(error):
-            raise RequestError(
-                f"--weights {file}: a TorchScript program, not a state dict; save one with"
-                f" torch.save(torch.jit.load({str(file)!r}).state_dict(), {_converted(file)!r})"
-            ) from None
         text = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(
             f"--weights {file}: damaged, or not a file that torch saved ({text})"
         ) from error
+
+
+def _is_torchscript(file: Path) -> bool:
+    """Whether torch.load would run the file as a program."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False  # whatever it is, it is no such archive; reading it says what is wrong
 
 
 def _converted(file: Path) -> str:
