@@ -1,0 +1,297 @@
+"""From the documents of a run to what its page says, section by section; plain data for the template.
+
+A section whose numbers are not in the run directory is None or empty; the template says so in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from striate.report import picture, scores, words
+from striate.report.documents import Documents, Node
+
+
+@dataclass(frozen=True)
+class Reason:
+    name: str
+    before: str
+    after: str
+    ideas: tuple[str, ...]
+    weights: str
+    sentences: tuple[str, ...]
+    residual: float | None
+    harm: float | None
+
+
+def view(documents: Documents) -> dict[str, Any]:
+    """Everything the template needs, but for the charts, which are drawn from `stages` and `finalists`."""
+    request, result, plan = documents.request, documents.result, documents.plan
+    status = (result.text("status") if result else None) or "interrupted"
+    empty = Node("result.json", {})
+    result = result or empty
+    changes = result.nodes("layers")
+    baseline, shrunk = result.node("baseline"), result.node("shrunk")
+    before = baseline.integer("params") if baseline else None
+    after = shrunk.integer("params") if shrunk else None
+    chosen = result.node("chosen") or _journaled(documents, "chosen")
+    refused_in = (result, plan, _journaled(documents, "survey"))
+    return {
+        "name": documents.name,
+        "model": request.text("model") or "the network",
+        "data": _data(documents, baseline),
+        "status": status,
+        "met": result.flag("met"),
+        "before": before,
+        "after": after,
+        "baseline": baseline,
+        "shrunk": shrunk,
+        "scores": scores.leading(baseline, shrunk),
+        "stages": scores.stages(request, result),
+        "finalists": scores.finalists(result, chosen),
+        "untrained": request.number("epochs") == 0,
+        "kept_from": _kept_from(chosen),
+        "changes": [_reason(c) for c in changes if c.raw("from") != c.raw("to")],
+        "kept": [c.text("name") for c in changes if c.raw("from") == c.raw("to")],
+        "refitted": plan.texts("refitted") if plan else (),
+        "refused": next((r for n in refused_in if n and (r := n.nodes("refused"))), ()),
+        "refused_known": any(n is not None and n.raw("refused") is not None for n in refused_in),
+        "picture": picture.draw(documents.ledger, changes, before, after) if before else None,
+        "ideas": _ideas(documents.ledger if shrunk else None),
+        "ledger_partial": bool(documents.ledger and documents.ledger.text("status") == "partial"),
+        "budget": result.nodes("budget"),
+        "asked": _asked(request),
+        "command": result.text("command") or request.text("command"),
+        "request_json": json.dumps(request.data, indent=2, ensure_ascii=False),
+        "smallest": result.node("smallest"),
+        "mcnemar": _mcnemar(result, baseline),
+        "latency": _latency(result.node("latency")),
+        "files": _files(result.node("files")),
+        "load": _load(documents.name, request.text("model") or "", result.node("files")),
+        "notes": result.texts("notes"),
+        "provenance": _provenance(request, result),
+        "progress": _progress(documents.journal),
+    }
+
+
+_KEPT_FROM = {
+    "distill": "learned from the original's answers (distillation)",
+    "labels": "learned from the labels",
+    "race": "come from the finalists' race; training on did not improve on them",
+    "fitted": "are those of the fit; training did not improve on them",
+}
+
+
+def _kept_from(chosen: Node | None) -> str | None:
+    """Where the weights that were kept come from."""
+    source = (chosen.text("arm") or chosen.text("from")) if chosen else None
+    return _KEPT_FROM.get(source, f"come from {source}") if source else None
+
+
+def _reason(change: Node) -> Reason:
+    before, after = change.integer("params_before"), change.integer("params_after")
+    weights = ""
+    if before is not None and after is not None:
+        weights = f"{before:,} weights before, {after:,} after"
+        if before:
+            weights += f" ({words.part(after, before)})"
+    residual, harm = change.number("residual"), change.number("harm")
+    return Reason(
+        name=change.text("name") or "",
+        before=change.text("from") or "",
+        after=change.text("to") or "",
+        ideas=change.texts("ideas"),
+        weights=weights,
+        sentences=(words.residual(residual), words.harm(harm)),
+        residual=residual,
+        harm=harm,
+    )
+
+
+def _ideas(ledger: Node | None) -> list[tuple[str, str, str]] | None:
+    """What each idea saves in the shrunk network: name, factor, weights saved; None if not known."""
+    ideas = ledger.node("ideas") if ledger else None
+    if ideas is None:
+        return None
+    rows = []
+    for key in ("locality", "sharing", "pooling"):
+        entry = ideas.node(key)
+        factor = entry.number("factor") if entry else None
+        if entry is not None and factor is not None and factor > 1:
+            rows.append(
+                (words.idea(key), words.times(factor, 1), words.count(entry.number("saved")))
+            )
+    return rows
+
+
+def _journaled(documents: Documents, key: str) -> Node | None:
+    """The value of a step of the journal."""
+    line = next((line for line in documents.journal if line.text("key") == key), None)
+    return line.node("value") if line else None
+
+
+def _data(documents: Documents, baseline: Node | None) -> dict[str, Any]:
+    """Which images calibrated, validated and tested."""
+    request = documents.request
+    split = documents.result.node("data") if documents.result else None
+    split = split or request.node("data_split") or _journaled(documents, "data")
+    if split is None and isinstance(request.raw("data"), dict):
+        split = request.node("data")
+    named = request.raw("data")
+    split = split or Node("run.json", {})
+    validation = baseline.node("validation") if baseline else None
+    classes = split.raw("classes")
+    preprocess = split.node("preprocess")
+    return {
+        "name": named if isinstance(named, str) else split.text("name") or "",
+        "known": bool(split.data),
+        "calibration": split.integer("calibration"),
+        "training": split.integer("training"),
+        "validation": split.integer("validation")
+        or (validation.integer("examples") if validation else None),
+        "test": split.integer("test") or (baseline.integer("examples") if baseline else None),
+        "notes": split.texts("notes"),
+        "shape": picture.shape(split.raw("shape"), batch=False),
+        "classes": split.texts("classes") if isinstance(classes, list) else (),
+        "preprocess": [f"{key} {v}" for key in preprocess.data if (v := preprocess.text(key))]
+        if preprocess
+        else [],
+    }
+
+
+_ASKED = (
+    ("model", "Model"),
+    ("model_args", "Model arguments"),
+    ("weights", "Weights"),
+    ("pretrain", "Epochs of training beforehand"),
+    ("budget", "Budget"),
+    ("data", "Data"),
+    ("val", "Validation data"),
+    ("split", "Split"),
+    ("layout", "Layout"),
+    ("size", "Image size"),
+    ("augment", "Augmentation"),
+    ("epochs", "Epochs of fine-tuning"),
+    ("export", "Export"),
+)
+
+
+def _asked(request: Node) -> list[tuple[str, str]]:
+    rows = []
+    for key, label in _ASKED:
+        value = request.raw(key)
+        if value in (None, {}, [], "") or (key == "data" and isinstance(value, dict)):
+            continue
+        rows.append((label, ", ".join(request.texts(key))))
+    return rows
+
+
+def _mcnemar(result: Node, baseline: Node | None) -> str | None:
+    test = result.node("test")
+    if test is None:
+        return None
+    p = test.number("mcnemar_p")
+    only_before, only_after = test.integer("only_before_right"), test.integer("only_after_right")
+    if p is None or only_before is None or only_after is None:
+        return None
+    return words.mcnemar(
+        only_before, only_after, p, baseline.integer("examples") if baseline else None
+    )
+
+
+def _latency(latency: Node | None) -> dict[str, Any] | None:
+    if latency is None:
+        return None
+    before, after = latency.number("before_ms"), latency.number("after_ms")
+    if not before or not after:
+        return None
+    return {
+        "before": before,
+        "after": after,
+        "batch": latency.integer("batch"),
+        "threads": latency.integer("threads"),
+    }
+
+
+_FILES = (
+    ("model", "the weights of the shrunk network"),
+    ("program", "the exported program: loads with torch alone"),
+    ("onnx", "the network for ONNX runtimes"),
+    ("plan", "which layer became what"),
+    ("ledger", "the account of the shrunk network, layer by layer"),
+    ("report", "this page"),
+)
+
+
+def _files(files: Node | None) -> list[dict[str, str | None]]:
+    rows: list[dict[str, str | None]] = []
+    reasons = files.node("reasons") if files else None
+    for key, explained in _FILES:
+        if files is None or key not in files.data:
+            continue
+        value = files.raw(key)
+        reason = reasons.text(key) if reasons else None
+        if isinstance(value, dict):
+            entry = Node(files.where, value)
+            value, reason = entry.text("path"), entry.text("reason") or reason
+        rows.append({"key": key, "path": value, "explained": explained, "reason": reason})
+    return rows
+
+
+def _load(name: str, model: str, files: Node | None) -> list[tuple[str, str]]:
+    """The lines that load the result, each with what it gives; none if there is nothing to load."""
+    if files is None or not files.raw("model"):
+        return []
+    run, source = (json.dumps(text, ensure_ascii=False) for text in (name, model))
+    program = files.raw("program")
+    imported = "import striate\n\nmodel = striate.load"
+    ways = []
+    if model.startswith("zoo:"):
+        ways.append(("As a module that can be trained further:", f"{imported}({run})"))
+    else:
+        if isinstance(program, str):
+            ways.append(("For inference, from the exported program:", f"{imported}({run})"))
+        # Code that a file names is not run on the file's word: whoever loads says which.
+        own = f"{imported}({run}, source={source})"
+        ways.append(("As a module that can be trained further, from the model's own code:", own))
+    if isinstance(program, str):
+        path = json.dumps(f"{name}/{program}", ensure_ascii=False)
+        alone = f"import torch\n\nmodel = torch.export.load({path}).module()"
+        ways.append(("Where striate is not installed, for inference:", alone))
+    return ways
+
+
+def _provenance(request: Node, result: Node) -> list[tuple[str, str]]:
+    versions = result.node("versions")
+    facts = [
+        ("Seed", result.text("seed") or request.text("seed")),
+        ("Device", result.text("device") or request.text("device")),
+        ("Time taken", words.duration(result.number("seconds")) if result.raw("seconds") else None),
+        ("striate", result.text("striate") or request.text("striate")),
+    ]
+    if versions is not None:
+        facts += [(name, versions.text(name)) for name in versions.data if name != "striate"]
+    return [(label, value) for label, value in facts if value]
+
+
+_STEPS = {
+    "survey": "Look at the layers that can shrink",
+    "pretrain": "Epochs of training the original",
+    "baseline": "Measurement of the original",
+    "measure": "Measurements of smaller layers",
+    "finalists": "Choice of the finalists",
+    "finalist": "Finalists replaced or fitted",
+    "race": "Epochs of the finalists' race",
+    "distill": "Epochs of learning from the original",
+    "labels": "Epochs of learning from the labels",
+    "chosen": "Choice of the result",
+}
+
+
+def _progress(journal: Sequence[Node]) -> list[tuple[str, int]]:
+    """Finished steps by kind: the part of the key before its first separator."""
+    groups = Counter((line.text("key") or "").replace(":", "/").split("/")[0] for line in journal)
+    return [(_STEPS.get(kind, words.title(kind)), n) for kind, n in groups.items()]
