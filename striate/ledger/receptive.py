@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from striate.geometry import ReceptiveField
 from striate.ledger.graph import Graph, Tensor
+from striate.ledger.known import BY_POSITION
 from striate.ledger.operators import (
     Contraction,
     ElementWise,
@@ -47,12 +48,6 @@ class Scattered:
 
 
 Sight: TypeAlias = Grid | Everything | Scattered
-
-_BY_POSITION = frozenset(
-    """aten.dropout aten.native_dropout aten._prelu_kernel aten.log_sigmoid_forward
-    aten.native_batch_norm aten._native_batch_norm_legit_no_training aten._batch_norm_no_update
-    striate.local_response_norm""".split()
-)
 
 
 def receptive_fields(graph: Graph, readings: Sequence[Reading]) -> dict[int, Sight]:
@@ -103,7 +98,7 @@ def _through(
     if isinstance(found, Pooling):
         return _pooling(found, sight, sizes)
     if isinstance(found, ElementWise):
-        known = reading.operator.pointwise or reading.operator.name in _BY_POSITION
+        known = reading.operator.pointwise or reading.operator.name.partition(".")[2] in BY_POSITION
         return _union([s for s in sights if s is not None]) if known else None
     if isinstance(found, Joined):
         axis_kept = found.axis == 1 or all(isinstance(s, Everything | Scattered) for s in sights)

@@ -343,8 +343,8 @@ class _Ledger:
                 holder = full.rpartition(".")[0]
                 if self.graph.modules[module].name != draft.name:
                     names[holder] = None
-        for module in self.graph.modules:
-            if module.name == draft.name:
-                names.update(dict.fromkeys(module.aliases))
+        for record in self.graph.modules:
+            if record.name == draft.name:
+                names.update(dict.fromkeys(record.aliases))
         names.pop(draft.name, None)
         return tuple(names)

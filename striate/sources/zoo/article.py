@@ -24,7 +24,7 @@ def build(size: int | str = "1000x1000", kernel: int = 10, pool: int = 2) -> nn.
     """
     height, width = image_size(size)
     for name, value in (("kernel", kernel), ("pool", pool)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if type(value) is not int or value < 1:
             raise RequestError(
                 f"zoo:article: {name}={value!r}: expected a whole number of at least 1"
             )

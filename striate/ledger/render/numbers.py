@@ -1,0 +1,54 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+_SUFFIXES = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+
+def short(value: int) -> str:
+    """Three figures and a suffix, powers of 1000.
+
+    >>> short(814_090), short(999), short(10**15)
+    ('814k', '999', '1,000T')
+    """
+    for size, suffix in _SUFFIXES:
+        if value >= size:
+            scaled = value / size
+            digits = 2 if scaled < 10 else 1 if scaled < 100 else 0
+            return f"{scaled:,.{digits}f}".removesuffix(".00").removesuffix(".0") + suffix
+    return str(value)
+
+
+def factor(value: int | float | None) -> str:
+    """How many times: exact where whole, else three figures.
+
+    >>> factor(10_000), factor(13.513), factor(1.0), factor(None)
+    ('10,000', '13.5', '1', '')
+    """
+    if value is None:
+        return ""
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f}"
+
+
+def power(value: int) -> str:
+    """A count written out, and as a power of ten where it is one from a million on.
+
+    >>> power(10**12), power(1234567)
+    ('1,000,000,000,000 (10^12)', '1,234,567')
+    """
+    digits = str(value)
+    if value >= 10**6 and digits.rstrip("0") == "1":
+        return f"{value:,} (10^{len(digits) - 1})"
+    return f"{value:,}"
+
+
+def shape(sizes: tuple[int, ...] | None) -> str:
+    """Sizes with crosses between.
+
+    >>> shape((1, 6, 28, 28)), shape(None)
+    ('1×6×28×28', '')
+    """
+    return "" if sizes is None else "×".join(map(str, sizes))
