@@ -211,8 +211,12 @@ class Run:
             start = time.perf_counter()
             value = json.dumps(compute(), allow_nan=False)
             self._append(key, value, round(time.perf_counter() - start, 3))
-        value_again: dict[str, Any] = json.loads(self._lines[key])
-        return value_again
+        return self.value(key)
+
+    def value(self, key: str) -> dict[str, Any]:
+        """The value of the finished step `key`; raises KeyError if it is not finished."""
+        value: dict[str, Any] = json.loads(self._lines[key])
+        return value
 
     def __contains__(self, key: str) -> bool:
         """Whether the step `key` is finished."""

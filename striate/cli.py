@@ -1,0 +1,466 @@
+"""The command line: arguments to calls, errors to exit codes.
+
+Nothing that imports torch is imported before a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from striate.errors import RequestError, UnreachableBudget
+from striate.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from striate.jobs.progress import Progress
+
+OK, FAULT, WRONG, UNMET, INTERRUPTED = 0, 1, 2, 3, 130
+
+# The plain help is quick; the coloured one costs as much again as all else that starts.
+app = typer.Typer(
+    name="striate",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class Interrupted(Exception):
+    """Ctrl-C in a job that can go on; the message says how."""
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"striate {__version__}")
+        raise typer.Exit
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="The result as JSON on standard output, all else on standard error."
+    ),
+]
+Version = Annotated[
+    bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+]
+ModelArg = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model-arg", metavar="KEY=VALUE", help="An argument of the model's factory; repeatable."
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Weights: .safetensors, or a .pt/.pth state dict (nothing is unpickled).",
+    ),
+]
+WeightsKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Where in the --weights file the state dict is.")
+]
+Split = Annotated[
+    str | None, typer.Option(metavar="A/B/C", help="How to divide data that is not: 80/10/10.")
+]
+Size = Annotated[str | None, typer.Option(metavar="HxW", help="Resize pictures to rows x columns.")]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="Mean per channel; default: that of the training rows."),
+]
+Std = Annotated[
+    str | None, typer.Option(metavar="A,B,C", help="Standard deviation per channel, likewise.")
+]
+Channels = Annotated[str | None, typer.Option(metavar="rgb|bgr|grey", help="Channels of pictures.")]
+Layout = Annotated[str | None, typer.Option(metavar="CxHxW", help="The map that flat data hold.")]
+Transform = Annotated[
+    str | None,
+    typer.Option(metavar="MODULE:FN", help="A function of a batch, before mean and std."),
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:N or mps.")]
+
+
+@app.callback()
+def _top(version: Version = False) -> None:
+    """Smaller vision networks by local connectivity, weight sharing and pooling.
+
+    Example: striate shrink zoo:digits --data digits --pretrain 10 --budget 10% --out run
+    """
+
+
+@app.command()
+def count(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="zoo:NAME, package.module:factory, file.py:factory or a run directory.",
+        ),
+    ],
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="SHAPE",
+            help="1x3x224x224; NAME=... for a keyword; :int64 for a type.",
+        ),
+    ] = None,
+    model_arg: ModelArg = None,
+    batch_dim: Annotated[
+        str, typer.Option(metavar="0|none", help="none: the inputs have no batch.")
+    ] = "0",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="table|json", help="How to print the ledger.")
+    ] = "table",
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LIMIT", help="A gate: 200k, macs=30M, bytes=500KB, peak=1MB ...; repeatable."
+        ),
+    ] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
+    ] = False,
+    quiet: Quiet = False,
+    json_: Json = False,
+    version: Version = False,
+) -> int:
+    """Say where a network's weights, work and memory go, layer by layer, and what each idea saved.
+
+    Example: striate count zoo:article
+    """
+    if format_ not in ("table", "json"):
+        raise RequestError(f"--format {format_}: expected table or json")
+    if batch_dim not in ("0", "none"):
+        raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
+    from striate.jobs.count import CountRequest, count_named, exit_code
+    from striate.ledger.render import document, table
+
+    request = CountRequest(
+        model=model,
+        inputs=tuple(input_ or ()),
+        model_args=_pairs(model_arg),
+        batched=batch_dim == "0",
+        budget=tuple(budget or ()),
+    )
+    ledger = count_named(request)
+    if json_ or format_ == "json":
+        _print(document.render(ledger))
+    elif not quiet:
+        table.render(ledger, _console())
+    code, lines = exit_code(ledger, allow_partial)
+    for line in lines:
+        _complain(f"striate count: {line}")
+    return code
+
+
+@app.command()
+def shrink(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="zoo:NAME, package.module:factory or path/to/file.py:factory."
+        ),
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="digits, npz:FILE, idx:DIR, folder:DIR, images:DIR (no labels) or package.module:factory.",
+        ),
+    ],
+    budget: Annotated[
+        list[str],
+        typer.Option(
+            metavar="LIMIT", help="5%, 200k, macs=30M or bytes=500KB; repeatable, all must hold."
+        ),
+    ],
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Epochs of fine-tuning in all; 0: none.")
+    ] = 10,
+    pretrain: Annotated[int, typer.Option(metavar="N", help="First train MODEL for N epochs.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The run directory; default: striate-run, or -2 ..."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of all that is random.")] = 0,
+    device: Device = "cpu",
+    precision: Annotated[
+        str, typer.Option(metavar="32-true|bf16-mixed", help="Arithmetic of training.")
+    ] = "32-true",
+    export: Annotated[
+        str | None,
+        typer.Option(metavar="onnx", help="Further files to write, besides the exported program."),
+    ] = None,
+    weights: Weights = None,
+    weights_key: WeightsKey = None,
+    model_arg: ModelArg = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    channels: Channels = None,
+    layout: Layout = None,
+    transform: Transform = None,
+    augment: Annotated[
+        str,
+        typer.Option(metavar="none|flip-crop|MODULE:FN", help="Variation of the training rows."),
+    ] = "none",
+    val: Annotated[str | None, typer.Option(metavar="DATA", help="The validation images.")] = None,
+    split: Split = None,
+    accept_baseline: Annotated[
+        bool,
+        typer.Option(
+            "--accept-baseline", help="Go on with weights that are no better than chance."
+        ),
+    ] = False,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Of training.")] = None,
+    quiet: Quiet = False,
+    json_: Json = False,
+    version: Version = False,
+) -> int:
+    """Make a network fit a budget, and verify what that cost.
+
+    Example: striate shrink zoo:digits --data digits --pretrain 10 --budget 10% --out run
+    """
+    if resume and out is None:
+        raise RequestError("--resume: say which run to go on with, by --out DIR")
+    from striate.jobs.named import free_directory, shrink_named
+    from striate.jobs.request import Settings, ShrinkRequest
+    from striate.jobs.summary import shrink_panel
+
+    request = ShrinkRequest(
+        model=model,
+        data=data,
+        settings=Settings(
+            budget=tuple(budget),
+            epochs=epochs,
+            pretrain=pretrain,
+            batch_size=batch_size,
+            seed=seed,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]  # Settings checks it
+            export=tuple(part for part in (export or "").split(",") if part),
+            accept_baseline=accept_baseline,
+        ),
+        model_args=_pairs(model_arg),
+        weights=weights,
+        weights_key=weights_key,
+        val=val,
+        split=split,
+        size=size,
+        mean=mean,
+        std=std,
+        channels=channels,
+        layout=layout,
+        transform=transform,
+        augment=augment,
+    )
+    place = free_directory() if out is None else out
+    command = _command()
+    try:
+        finished = shrink_named(request, place, _progress(quiet), resume=resume, command=command)
+    except KeyboardInterrupt as stop:
+        again = command if out is not None else f"{command} --out {shlex.quote(str(place))}"
+        raise Interrupted(
+            f"interrupted; go on with: {again}{'' if resume else ' --resume'}"
+        ) from stop
+    if json_:
+        _print(json.dumps(finished.result, indent=1))
+    if finished.stopped is not None:
+        raise finished.stopped
+    if not json_ and not quiet:
+        _console().print(shrink_panel(finished.result, place))
+    return OK if finished.result["met"] else UNMET
+
+
+@app.command()
+def evaluate(
+    target: Annotated[
+        str, typer.Argument(metavar="MODEL_OR_RUN", help="A model, or a run directory.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="DATA", help="As for shrink; default: the run's own.")
+    ] = None,
+    weights: Weights = None,
+    weights_key: WeightsKey = None,
+    model_arg: ModelArg = None,
+    size: Size = None,
+    mean: Mean = None,
+    std: Std = None,
+    channels: Channels = None,
+    layout: Layout = None,
+    transform: Transform = None,
+    split: Split = None,
+    device: Device = "cpu",
+    quiet: Quiet = False,
+    json_: Json = False,
+    version: Version = False,
+) -> int:
+    """Measure accuracy and loss on the test images, with a confidence interval.
+
+    Example: striate evaluate run
+    """
+    from striate.jobs.evaluate import EvaluateRequest, evaluate_named
+    from striate.jobs.summary import evaluate_line
+    from striate.sources.preprocess import PreprocessOptions
+
+    request = EvaluateRequest(
+        target=target,
+        data=data,
+        model_args=_pairs(model_arg),
+        weights=weights,
+        weights_key=weights_key,
+        split=split,
+        preprocess=PreprocessOptions.parse(
+            size=size, mean=mean, std=std, channels=channels, layout=layout, transform=transform
+        ),
+        device=device,
+    )
+    result = evaluate_named(request, _progress(quiet))
+    if json_:
+        _print(json.dumps(result, indent=1))
+    elif not quiet:
+        _print(evaluate_line(result))
+    return OK
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")],
+    quiet: Quiet = False,
+    json_: Json = False,
+    version: Version = False,
+) -> int:
+    """Make a run's report.html again.
+
+    Example: striate report run
+    """
+    from striate.report.run_page import write
+
+    path = write(run)
+    if json_:
+        _print(
+            json.dumps({"schema": "striate.report/1", "striate": __version__, "report": str(path)})
+        )
+    elif not quiet:
+        _print(str(path))
+    return OK
+
+
+# ---- what commands share
+
+
+def _pairs(texts: Sequence[str] | None) -> Mapping[str, object]:
+    """`key=value` texts; a value is read as JSON where it is JSON."""
+    pairs: dict[str, object] = {}
+    for text in texts or ():
+        key, separator, value = text.partition("=")
+        if not separator or not key.isidentifier():
+            raise RequestError(f"--model-arg {text}: expected KEY=VALUE, such as hidden=512")
+        try:
+            pairs[key] = json.loads(value)
+        except ValueError:
+            pairs[key] = value
+    return pairs
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _progress(quiet: bool) -> Progress:
+    from striate.jobs.progress import Silent, Terminal
+
+    return Silent() if quiet else Terminal(_console(stderr=True))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _complain(line: str) -> None:
+    print(" ".join(line.split()), file=sys.stderr)
+
+
+def _command() -> str:
+    return shlex.join(["striate", *sys.argv[1:]])
+
+
+# ---- errors to exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. Never raises but for faults of Python itself."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    where = " ".join(["striate", *given[:1]]) if given and given[0] in _names() else "striate"
+    try:
+        code = app(args=given, prog_name="striate", standalone_mode=False)
+        sys.stdout.flush()
+        if code == INTERRUPTED:
+            _complain(f"{where}: interrupted")
+        return int(code or OK)
+    except UnreachableBudget as error:
+        _complain(f"{where}: {error}")
+        return UNMET
+    except RequestError as error:
+        _complain(f"{where}: {error}")
+        return WRONG
+    except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
+        _complain(f"{where}: {stop if isinstance(stop, Interrupted) else 'interrupted'}")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough; the interpreter must not complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return WRONG
+    except Exception as error:
+        if _is_usage(error):
+            _complain(f"{where}: {_usage(error)}; see {where} --help")
+            return WRONG
+        _complain(f"{where}: a fault of striate: {_log(error)}")
+        return FAULT
+
+
+def _names() -> list[str]:
+    return [
+        str(command.name or getattr(command.callback, "__name__", ""))
+        for command in app.registered_commands
+    ]
+
+
+# `BadParameter` is the part of the argument parser's errors that typer shows; the class of all of them is above it.
+_USAGE = typer.BadParameter.__mro__[1]
+
+
+def _is_usage(error: Exception) -> bool:
+    return isinstance(error, _USAGE)
+
+
+def _usage(error: Exception) -> str:
+    message = getattr(error, "format_message", lambda: str(error))()
+    return " ".join(str(message).split()).rstrip(".")
+
+
+def _log(error: Exception) -> str:
+    """Write the traceback to a file; the line that names it."""
+    text = "".join(traceback.format_exception(error))
+    first = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    descriptor, path = tempfile.mkstemp(prefix="striate-fault-", suffix=".log")
+    with open(descriptor, "w") as log:
+        log.write(f"striate {__version__}, Python {sys.version}\n{_command()}\n\n{text}")
+    return f"{first[:300]}; please report it with {path}"
