@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -89,11 +89,6 @@ class Shadow:
         return self.source.positions if self.index is None else self.index
 
     @property
-    def is_whole(self) -> bool:
-        """Every element of the source, in its own order and shape."""
-        return self.index is None or torch.equal(self.index, self.source.positions)
-
-    @property
     def is_map(self) -> bool:
         """The source's map as (N, C, H, W)."""
         layout = self.source.layout
@@ -105,6 +100,22 @@ class Shadow:
         return self.index.shape == shape and torch.equal(
             self.index.reshape(-1), torch.arange(self.index.numel())
         )
+
+    def passed_on(self, commutes: bool = False) -> Shadow:
+        """After an operation that leaves each feature at its place."""
+        return replace(self, commutes=self.commutes and commutes)
+
+    def broadcast(self, shape: tuple[int, ...]) -> Shadow:
+        """As features of another shape, to which they are repeated."""
+        own = self.source.shape if self.index is None else tuple(self.index.shape)
+        return self if own == shape else replace(self, index=self.positions.expand(shape))
+
+    def reduced(self, dims: object) -> Layout | None:
+        """The layout of a reduction over `dims`: a whole map leaves its channels, as a map of one position."""
+        layout = self.source.layout
+        if layout is None or not isinstance(dims, (list, tuple)) or not self.is_map:
+            return None
+        return Layout(layout.channels, 1, 1) if {dim % 4 for dim in dims} == {2, 3} else None
 
     def same_features(self, other: Shadow) -> bool:
         """Whether the other tensor holds, element by element, the same positions of the same source."""
@@ -123,35 +134,108 @@ COPIES = frozenset({"clone", "_to_copy", "detach", "alias", "lift_fresh", "conti
 SELECTIONS = frozenset({"index", "index_select", "gather", "take", "masked_select"})
 JOINS = frozenset({"cat", "stack"})
 MOVES = frozenset(
-    "permute transpose t numpy_T squeeze unsqueeze expand slice select split split_with_sizes unsafe_split "
-    "unsafe_split_with_sizes unsafe_chunk chunk unbind narrow flip roll repeat unfold diagonal rot90 "
-    "movedim swapaxes".split()
+    {
+        "permute",
+        "transpose",
+        "t",
+        "numpy_T",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "slice",
+        "select",
+        "split",
+        "split_with_sizes",
+        "unsafe_split",
+        "unsafe_split_with_sizes",
+        "unsafe_chunk",
+        "chunk",
+        "unbind",
+        "narrow",
+        "flip",
+        "roll",
+        "repeat",
+        "unfold",
+        "diagonal",
+        "rot90",
+        "movedim",
+        "swapaxes",
+    }
 )
 SHAPES = RESHAPES | COPIES | SELECTIONS | JOINS | MOVES
 
 # Element-wise, though torch does not tag them `pointwise`.
 ELEMENTWISE = frozenset(
-    "hardswish log_sigmoid_forward _prelu_kernel masked_fill where rsub rrelu_with_noise floor_divide "
-    "native_dropout dropout".split()
+    {
+        "hardswish",
+        "log_sigmoid_forward",
+        "_prelu_kernel",
+        "masked_fill",
+        "where",
+        "rsub",
+        "rrelu_with_noise",
+        "floor_divide",
+        "native_dropout",
+        "dropout",
+    }
 )
 # Each output stands at its input's position, but depends on where that is or on its neighbours.
 NORMS = frozenset(
-    "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm "
-    "miopen_batch_norm _batch_norm_no_update _batch_norm_with_update native_layer_norm native_group_norm "
-    "_fused_rms_norm".split()
+    {
+        "native_batch_norm",
+        "_native_batch_norm_legit",
+        "_native_batch_norm_legit_no_training",
+        "cudnn_batch_norm",
+        "miopen_batch_norm",
+        "_batch_norm_no_update",
+        "_batch_norm_with_update",
+        "native_layer_norm",
+        "native_group_norm",
+        "_fused_rms_norm",
+    }
 )
 # These make a map (N, C, *space) by summarising or moving whole windows: what is read is still read.
 WINDOWS = frozenset(
-    "max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d _adaptive_avg_pool2d "
-    "_adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d fractional_max_pool2d max_unpool2d "
-    "adaptive_avg_pool2d mkldnn_max_pool2d constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d "
-    "replication_pad2d upsample_nearest1d upsample_nearest2d _upsample_nearest_exact2d upsample_linear1d "
-    "upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d _upsample_bicubic2d_aa pixel_shuffle "
-    "pixel_unshuffle channel_shuffle".split()
+    {
+        "max_pool2d_with_indices",
+        "max_pool3d_with_indices",
+        "avg_pool2d",
+        "avg_pool3d",
+        "_adaptive_avg_pool2d",
+        "_adaptive_avg_pool3d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "fractional_max_pool2d",
+        "max_unpool2d",
+        "adaptive_avg_pool2d",
+        "mkldnn_max_pool2d",
+        "constant_pad_nd",
+        "reflection_pad1d",
+        "reflection_pad2d",
+        "replication_pad1d",
+        "replication_pad2d",
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "_upsample_nearest_exact2d",
+        "upsample_linear1d",
+        "upsample_bilinear2d",
+        "_upsample_bilinear2d_aa",
+        "upsample_bicubic2d",
+        "_upsample_bicubic2d_aa",
+        "pixel_shuffle",
+        "pixel_unshuffle",
+        "channel_shuffle",
+    }
 )
 REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
 CONVOLUTIONS = frozenset(
-    "convolution _convolution cudnn_convolution mkldnn_convolution convolution_overrideable".split()
+    {
+        "convolution",
+        "_convolution",
+        "cudnn_convolution",
+        "mkldnn_convolution",
+        "convolution_overrideable",
+    }
 )
 
 
@@ -178,6 +262,12 @@ def is_elementwise(func: OpOverload[..., Any]) -> bool:
     twin = getattr(torch.ops.aten, name, None)
     overload = getattr(twin, func._overloadname, None) if twin is not None else None
     return overload is not None and torch.Tag.pointwise in overload.tags
+
+
+def makes_constant(func: OpOverload[..., Any]) -> bool:
+    """Whether only the shape of what it is given matters (`zeros_like`, `new_empty`)."""
+    name = operator_name(func)
+    return name.startswith("new_") or name.endswith("_like")
 
 
 def is_shape_operation(func: OpOverload[..., Any]) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import random
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
 
-from striate.errors import RequestError, user_code
-from striate.nn import LocallyConnected2d
+from striate.errors import RequestError, UserCodeError
+from striate.reduce.copies import copied, random_states_kept
+from striate.reduce.replaceable import is_plain, refused_as_built
 from striate.reduce.shadow import Layout, Shadow
 from striate.reduce.trace import Call, Trace
 
@@ -149,17 +146,17 @@ def find_sites(model: nn.Module, example: Tensor, layout: Layout | None = None) 
             raise RequestError(
                 f"model: parameter {name} has no shape yet (a lazy module); run the model once first"
             )
-    refused = _refused_as_built(model)
+    refused = refused_as_built(model)
     layers = [
         name
         for name, module in model.named_modules()
-        if _is_plain(module) and module.weight is not None
+        if is_plain(module) and module.weight is not None
     ]
     trace, on_meta = _traced(model, layers, rows, source_layout)
     return _judge(model, layers, refused, trace, len(rows), on_meta)
 
 
-# -- running the model ------------------------------------------------------------------------------------------
+# Running the model
 
 
 def _rows(example: Tensor) -> Tensor:
@@ -196,155 +193,23 @@ def _traced(
     model: nn.Module, layers: list[str], rows: Tensor, layout: Layout | None
 ) -> tuple[Trace, bool]:
     """On the meta device where the forward needs no values, else on real ones."""
-    with _random_states_kept(rows.device):
+    with random_states_kept(rows.device):
         try:
-            twin = _copied(model, meta=True)
+            twin = copied(model, meta=True)
             trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
             trace.run(torch.empty_like(rows, device="meta"), layout)
-        except Exception:
-            # Whatever failed, a run on values decides: what is the model's own fault it raises again.
+        except UserCodeError:
+            # A run on values decides: what is the model's own fault it raises again.
             pass
         else:
             return trace, True
-        twin = _copied(model, meta=False)
+        twin = copied(model, meta=False)
         trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
-        with user_code("the model's forward"):
-            try:
-                trace.run(rows.clone(), layout)
-            except Exception:
-                if trace.fault is None:
-                    raise
-        if trace.fault is not None:
-            raise trace.fault
+        trace.run(rows.clone(), layout)
         return trace, False
 
 
-def _copied(model: nn.Module, meta: bool) -> nn.Module:
-    """A copy in evaluation mode; on the meta device no memory is taken."""
-    twins: dict[int, object] = {}
-    for module in model.modules():
-        own = [*module._parameters.values(), *module._buffers.values(), *vars(module).values()]
-        for tensor in own:
-            if not isinstance(tensor, Tensor) or id(tensor) in twins:
-                continue
-            if meta:
-                twin: Tensor = tensor.detach().to("meta")
-                if isinstance(tensor, nn.Parameter):
-                    twin = nn.Parameter(twin, tensor.requires_grad)
-                twins[id(tensor)] = twin
-            elif not tensor.is_leaf:
-                # A result kept as an attribute (weight_norm's weight): deepcopy refuses those.
-                twins[id(tensor)] = tensor.detach().clone()
-    try:
-        return copy.deepcopy(model, twins).eval()
-    except Exception as error:
-        raise RequestError(
-            f"model: {type(model).__name__} cannot be copied (copy.deepcopy raised {type(error).__name__}: {error}); "
-            f"give a model that can, for striate never changes yours in place"
-        ) from error
-
-
-@contextmanager
-def _random_states_kept(device: torch.device) -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [device] if device.type not in ("cpu", "meta") else []
-    with torch.random.fork_rng(devices, device_type=devices[0].type if devices else "cuda"):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
-
-
-# -- which layers can be replaced at all ------------------------------------------------------------------------
-
-
-def _is_plain(module: nn.Module) -> bool:
-    """Whether the module computes what `nn.Linear` or `nn.Conv2d` compute, and nothing else."""
-    if any(module.children()) and not parametrize.is_parametrized(module):
-        return False
-    forward = type(module).forward
-    return (isinstance(module, nn.Linear) and forward is nn.Linear.forward) or (
-        isinstance(module, nn.Conv2d) and forward is nn.Conv2d.forward
-    )
-
-
-def _refused_as_built(model: nn.Module) -> dict[str, str]:
-    """Reasons that need no forward, by module name."""
-    refused: dict[str, str] = {}
-    names: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        names.setdefault(id(module), []).append(name)
-    owners: dict[tuple[object, ...], list[str]] = {}
-    for name, module in model.named_modules():
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                key = _identity(parameter)
-                if name not in owners.setdefault(key, []):
-                    owners[key].append(name)
-    for name, module in model.named_modules():
-        own = [p for p in module._parameters.values() if p is not None]
-        tied = [other for p in own for other in owners[_identity(p)] if other != name]
-        reason = _reason_by_class(module)
-        if reason is None and not own and not parametrize.is_parametrized(module):
-            reason = "it has no weights"
-        elif reason is None and len(names[id(module)]) > 1:
-            reason = f"the same module is registered as {' and '.join(names[id(module)])}"
-        elif reason is None and tied:
-            reason = f"its weights are tied to {', '.join(dict.fromkeys(tied))}"
-        elif reason is None and parametrize.is_parametrized(module):
-            reason = "it is parametrized: remove the parametrization first"
-        elif reason is None and (module._forward_hooks or module._forward_pre_hooks):
-            reason = "it has forward hooks, which a replacement would lose"
-        elif reason is None and any(p.is_meta for p in own):
-            reason = "its weights are on the meta device: they have no values"
-        elif reason is None and not all(p.is_floating_point() for p in own):
-            reason = f"its weights are {str(own[0].dtype).removeprefix('torch.')}, not real numbers"
-        if reason is not None:
-            refused[name] = reason
-    return refused
-
-
-def _identity(parameter: Tensor) -> tuple[object, ...]:
-    """Equal for parameters that are one tensor, or two over the same memory."""
-    if parameter.is_meta or type(parameter) is not nn.Parameter or parameter.numel() == 0:
-        return (id(parameter),)
-    return parameter.device, parameter.data_ptr(), parameter.shape
-
-
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
-
-
-def _reason_by_class(module: nn.Module) -> str | None:
-    if _is_plain(module):
-        if isinstance(module, nn.Conv2d) and module.groups > 1:
-            return f"a grouped convolution (groups={module.groups}) is local over channels already"
-        return None
-    if isinstance(module, _NORMS):
-        return "a normalisation has no dense or convolutional weights"
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-        return "an embedding has no dense or convolutional weights"
-    if isinstance(module, nn.PReLU):
-        return "an activation has no dense or convolutional weights"
-    if isinstance(module, LocallyConnected2d):
-        return "it is locally connected already"
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        return "recurrent layers are not reduced"
-    if isinstance(module, nn.MultiheadAttention):
-        return "attention's own projections are not called as layers"
-    if isinstance(module, nn.modules.conv._ConvNd) and not isinstance(module, nn.Conv2d):
-        return f"of convolutions only Conv2d is reduced, not {type(module).__name__}"
-    if isinstance(module, (nn.Linear, nn.Conv2d)):
-        return "its class changes what a Linear or Conv2d computes"
-    return "its parameters are used by its own code, not by a Linear or Conv2d"
-
-
-# -- judging what the trace saw ---------------------------------------------------------------------------------
+# Judging what the trace saw
 
 
 def _judge(
@@ -372,7 +237,7 @@ def _judge(
     for name in refittable:
         module, call = model.get_submodule(name), trace.calls[name][0]
         site = (
-            _dense(name, module, call)
+            _dense(name, module, call, examples)
             if isinstance(module, nn.Linear)
             else _conv(name, module, call)
         )
@@ -399,20 +264,22 @@ def _judge(
     refusals = []
     for name, module in model.named_modules():
         params = sum(p.numel() for p in module.parameters(recurse=False))
-        if name in refused and (params or _is_plain(module)):
+        if name in refused and (params or is_plain(module)):
             refusals.append(Refusal(name, type(module).__name__, params, refused[name]))
     sites.sort(key=lambda site: site.order)
     return Sites(tuple(sites), tuple(refusals), on_meta)
 
 
-def _dense(name: str, module: nn.Linear, call: Call) -> Site | str:
+def _dense(name: str, module: nn.Linear, call: Call, examples: int) -> Site | str:
     shadow = call.shadow
     if shadow is None:
         return "its input does not depend on the model's input"
     if len(call.input_shape) < 2:
         return "its input has no batch dimension"
-    tokens = len(call.input_shape) > 2 or call.input_shape[0] != shadow.source.shape[0]
-    found = _tokens_map(name, shadow) if tokens else _flat_map(shadow)
+    rows = call.input_shape[0]
+    flat = len(call.input_shape) == 2
+    straight = flat and rows == shadow.source.shape[0]
+    found = _flat_map(shadow) if straight else _tokens_map(name, shadow)
     if isinstance(found, str):
         return found
     applications = int(np.prod(call.input_shape[:-1], dtype=np.int64))
@@ -428,7 +295,7 @@ def _dense(name: str, module: nn.Linear, call: Call) -> Site | str:
         consumers=(),
         output_shared=False,
         is_output=False,
-        tokens=tokens,
+        tokens=not (straight or (flat and rows == examples)),
         positions=None,
         params=sum(p.numel() for p in module.parameters()),
         macs=applications * module.in_features * module.out_features,

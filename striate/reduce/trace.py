@@ -6,37 +6,24 @@ functions whole that would otherwise fall apart into operators without a meaning
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._ops import OpOverload
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from striate.errors import user_code
 from striate.nn.functional import locally_connected2d
 from striate.reduce import shadow as rules
+from striate.reduce.modes import Functions, Operators
 from striate.reduce.shadow import Layout, NeedsValuesError, Shadow, Source
 
 INPUT = "input"
-
-# Norms that are several operators: each output stands at its input's position.
-_NORM_FUNCTIONS = frozenset(
-    {
-        F.local_response_norm,
-        F.instance_norm,
-        F.rms_norm,
-        F.normalize,
-        torch.instance_norm,
-        torch.rms_norm,
-    }
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +37,12 @@ class Call:
 
 
 class Trace:
-    """Follows the forward of `model` (in the caller's mode and device).
+    """Follows one forward of `model` (in the caller's mode and device).
 
     `layers` maps the names of the linear layers (plain `nn.Linear` and `nn.Conv2d`) to the modules. After `run`:
     `calls` by layer; `readers`, the layers that read a layer's output with no mixing operator between;
     `escaped`, the layers whose output also goes elsewhere; `outputs`, those that reach the model's output;
-    `borrowed`, those whose weights are read outside their own call. `fault` is an exception of the tracing
-    itself, so that it is not taken for one of the model's.
+    `borrowed`, those whose weights are read outside their own call.
     """
 
     def __init__(self, model: nn.Module, layers: Mapping[str, nn.Module]) -> None:
@@ -65,8 +51,10 @@ class Trace:
         self.escaped: set[str] = set()
         self.outputs: set[str] = set()
         self.borrowed: set[str] = set()
-        self.fault: Exception | None = None
         self._model = model
+        self._fault: Exception | None = (
+            None  # of the tracing itself: not to be taken for the model's
+        )
         self._layers = layers
         self._owners = {
             id(parameter): name
@@ -79,15 +67,21 @@ class Trace:
         self._whole = 0  # depth of functions taken as one operator
         self._used = {INPUT}
         self._order = 0
-        self._shadows = WeakTensorKeyDictionary()
+        self._shadows: MutableMapping[Tensor, Shadow] = WeakTensorKeyDictionary()
         # Storages that features were written into by way of a view; kept, lest an address is used again.
         self._written: dict[int, tuple[torch.UntypedStorage, frozenset[str]]] = {}
 
     def run(self, example: Tensor, layout: Layout | None) -> None:
-        """Call the model on `example`, whose positions are those of the source "input"."""
+        """Call the model on `example`, whose positions are those of the source "input".
+
+        Raises:
+            UserCodeError: the forward raises, be it for want of values on the meta device.
+        """
         self._shadows[example] = Shadow(Source(INPUT, tuple(example.shape), layout))
         with ExitStack() as stack:
             for name, module in self._modules.items():
+                if isinstance(module, torch.jit.ScriptModule):
+                    continue  # takes no hooks
                 before, after = self._hooks(name)
                 # Innermost around the forward: hooks of the user's own come before and after.
                 handle = module.register_forward_pre_hook(before, with_kwargs=True)
@@ -95,13 +89,18 @@ class Trace:
                 handle = module.register_forward_hook(after, prepend=True, always_call=True)
                 stack.callback(handle.remove)
             stack.enter_context(torch.no_grad())
-            stack.enter_context(_Functions(self))
-            stack.enter_context(_Operators(self))
-            out = self._model(example)
+            stack.enter_context(Functions(self))
+            stack.enter_context(Operators(self))
+            try:
+                with user_code("the model's forward"):
+                    out = self._model(example)
+            finally:
+                if self._fault is not None:
+                    raise self._fault
         for shadow in self._tracked(_tensors(out)):
             self.outputs |= shadow.layers
 
-    # -- what the modes and hooks call -------------------------------------------------------------------
+    # What the modes and hooks call
 
     def _hooks(self, name: str) -> tuple[Callable[..., None], Callable[..., None]]:
         entered: list[Any] = []
@@ -118,7 +117,8 @@ class Trace:
                 self._within = None
                 given = entered.pop()
                 if isinstance(given, Tensor) and isinstance(out, Tensor):
-                    self._called(name, given, out)
+                    with self.own():
+                        self._called(name, given, out)
 
         return before, after
 
@@ -138,6 +138,17 @@ class Trace:
         source = Source(self._unique(name), tuple(out.shape), layout, last)
         self._shadows[out] = Shadow(source, layers=frozenset({name}))
 
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """Around the tracing's own work inside the model's forward."""
+        try:
+            yield
+        except NeedsValuesError:
+            raise
+        except Exception as error:
+            self._fault = error
+            raise
+
     def whole(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """Run a function that counts as one operator."""
         self._whole += 1
@@ -146,17 +157,20 @@ class Trace:
         finally:
             self._whole -= 1
         if self._within is None and not self._whole and isinstance(out, Tensor):
-            shadows = self._tracked(_tensors((args, kwargs)))
-            if not shadows:
-                return out
-            if function is locally_connected2d:
-                self._escape(shadows)
-                self._shadows[out] = self._map("locally_connected2d", out, frozenset())
-            elif len(shadows) == 1:
-                self._shadows[out] = _passed(shadows[0], commutes=False)
-            else:
-                self._shadows[out] = self._mixed("norm", out, shadows)
+            with self.own():
+                self._shadow_whole(function, out, self._tracked(_tensors((args, kwargs))))
         return out
+
+    def _shadow_whole(
+        self, function: Callable[..., Any], out: Tensor, shadows: list[Shadow]
+    ) -> None:
+        if function is locally_connected2d and shadows:
+            self._escape(shadows)
+            self._shadows[out] = self._map("locally_connected2d", out, frozenset())
+        elif len(shadows) == 1:
+            self._shadows[out] = shadows[0].passed_on()
+        elif shadows:
+            self._shadows[out] = self._mixed("norm", out, shadows)
 
     def operator(
         self, func: OpOverload[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -170,7 +184,7 @@ class Trace:
         if self._within is not None or self._whole:
             return
         shadows = self._tracked(given)
-        if not shadows:
+        if not shadows or rules.makes_constant(func):
             return
         results = _tensors(out)
         if not results:
@@ -187,7 +201,7 @@ class Trace:
         for result, shadow in zip(results, found, strict=True):
             self._shadows[result] = shadow
 
-    # -- the rules ---------------------------------------------------------------------------------------
+    # The rules
 
     def _rule(
         self,
@@ -207,7 +221,7 @@ class Trace:
             copied = self._lookup(args[1])
             if copied is None:
                 return [self._mixed(name, results[0], shadows)]
-            return [_broadcast(copied, tuple(results[0].shape))]
+            return [copied.broadcast(tuple(results[0].shape))]
         if rules.is_shape_operation(func):
             moved = self._move(func, name, args, kwargs, given, shadows)
             if moved is not None:
@@ -217,21 +231,23 @@ class Trace:
         elif rules.is_elementwise(func) and same:
             constants = [t for t in given if self._lookup(t) is None]
             commutes = all(t.numel() == 1 for t in constants)
-            passed = Shadow(
-                first.source,
-                first.index,
-                commutes and all(s.commutes for s in shadows),
-                layers,
+            passed = replace(
+                first, commutes=commutes and all(s.commutes for s in shadows), layers=layers
             )
-            return [_broadcast(passed, tuple(result.shape)) for result in results]
+            others = [self._start(name, r, None, layers) for r in results[1:]]
+            return [passed.broadcast(tuple(results[0].shape)), *others]
         elif name in rules.NORMS and same:
             others = [self._start(name, r, None, layers) for r in results[1:]]
-            return [_passed(first, commutes=False), *others]
+            return [first.passed_on(), *others]
         elif name in rules.WINDOWS:
             made = self._map(name, results[0], layers)
             return [made, *(self._start(name, r, None, layers) for r in results[1:])]
         elif name in rules.REDUCTIONS:
-            return [self._start(name, results[0], _reduced(first, args, results[0]), layers)]
+            return [
+                self._start(
+                    name, results[0], first.reduced(args[1] if len(args) > 1 else None), layers
+                )
+            ]
         elif name in rules.CONVOLUTIONS:
             self._escape(shadows)
             return [self._map(name, results[0], frozenset())]
@@ -305,7 +321,7 @@ class Trace:
     ) -> Shadow:
         return Shadow(Source(self._name(operator), tuple(result.shape), layout), layers=layers)
 
-    # -- writing in place --------------------------------------------------------------------------------
+    # Writing in place
 
     def _overwrite(self, tensor: Tensor, after: Shadow, keeps: bool) -> None:
         """`tensor` was written into: so were the tensors that share its memory."""
@@ -328,10 +344,10 @@ class Trace:
             _, layers = self._written.get(storage._cdata, (storage, frozenset[str]()))
             self._written[storage._cdata] = (storage, layers | after.layers)
 
-    # -- small things ------------------------------------------------------------------------------------
+    # Small things
 
     def _lookup(self, tensor: Tensor) -> Shadow | None:
-        found: Shadow | None = self._shadows.get(tensor)
+        found = self._shadows.get(tensor)
         if found is None and self._written and tensor.layout == torch.strided:
             storage = self._written.get(tensor.untyped_storage()._cdata)
             if storage is not None:
@@ -365,48 +381,6 @@ class Trace:
         return unique
 
 
-class _Operators(TorchDispatchMode):
-    def __init__(self, trace: Trace) -> None:
-        super().__init__()
-        self._trace = trace
-
-    def __torch_dispatch__(
-        self,
-        func: OpOverload[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        try:
-            self._trace.operator(func, args, kwargs, out)
-        except NeedsValuesError:
-            raise
-        except Exception as error:
-            self._trace.fault = error
-            raise
-        return out
-
-
-class _Functions(TorchFunctionMode):
-    def __init__(self, trace: Trace) -> None:
-        super().__init__()
-        self._trace = trace
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is locally_connected2d or func in _NORM_FUNCTIONS:
-            return self._trace.whole(func, args, kwargs)
-        return func(*args, **kwargs)
-
-
 def _tensors(values: Any) -> list[Tensor]:
     """All tensors in nested containers, dataclasses and the outputs of `transformers` among them."""
     found: list[Tensor] = []
@@ -430,24 +404,3 @@ def _written_tensors(
             if isinstance(value, Tensor):
                 found.append(value)
     return found
-
-
-def _passed(shadow: Shadow, commutes: bool) -> Shadow:
-    return Shadow(shadow.source, shadow.index, shadow.commutes and commutes, shadow.layers)
-
-
-def _broadcast(shadow: Shadow, shape: tuple[int, ...]) -> Shadow:
-    positions = shadow.source.shape if shadow.index is None else tuple(shadow.index.shape)
-    if positions == shape:
-        return shadow
-    return Shadow(shadow.source, shadow.positions.expand(shape), shadow.commutes, shadow.layers)
-
-
-def _reduced(shadow: Shadow, args: tuple[Any, ...], result: Tensor) -> Layout | None:
-    """A reduction of a whole map over its rows and columns leaves its channels: a map of one position."""
-    if len(args) < 2 or not isinstance(args[1], (list, tuple)) or not shadow.is_map:
-        return None
-    layout = shadow.source.layout
-    if layout is None or {dim % 4 for dim in args[1]} != {2, 3}:
-        return None
-    return Layout(layout.channels, 1, 1)
