@@ -221,7 +221,7 @@ def test_a_label_without_a_score_is_said() -> None:
 
 
 def test_outputs_that_are_not_scores_are_said() -> None:
-    with pytest.raises(RequestError, match="expected .*classes"):
+    with pytest.raises(RequestError, match=r"expected .*classes"):
         training(network()[:3], Recipe(epochs=1)).run_epoch()
 
 
