@@ -7,8 +7,9 @@ All squares of a picture share one scale: area is proportional to the number of 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from striate.report.documents import Node
 
@@ -72,16 +73,21 @@ class _Layer:
 
 
 def draw(
-    ledger: Node | None, changes: Sequence[Node], before: int, after: int | None
+    ledger: Node | None,
+    changes: Sequence[Node],
+    before: int,
+    after: int | None,
+    shapes: Mapping[str, str] = MappingProxyType({}),
 ) -> Picture | None:
     """The picture, from the ledger of the shrunk network and the list of changed layers.
 
     `before` and `after` are the totals; weights that neither list accounts for get a row of their own, so that the
-    areas always add up to them. None if there is nothing to draw.
+    areas always add up to them; `shapes` says what the original's layers take
+    and give. None if there is nothing to draw.
     """
     if ledger is None and not changes:
         return None
-    layers = _rest(_layers(ledger, changes), before, before if after is None else after)
+    layers = _rest(_layers(ledger, changes, shapes), before, before if after is None else after)
     layers = [layer for layer in layers if layer.before or layer.after]
     if not layers:
         return None
@@ -107,7 +113,15 @@ def draw(
     )
 
 
-def _layers(ledger: Node | None, changes: Sequence[Node]) -> list[_Layer]:
+def described(change: Node, shapes: Mapping[str, str]) -> str:
+    """What a changed layer was, with its shapes if they are known."""
+    before, shape = change.text("from") or "", shapes.get(change.text("name") or "")
+    return f"{before} {shape}" if shape else before
+
+
+def _layers(
+    ledger: Node | None, changes: Sequence[Node], shapes: Mapping[str, str]
+) -> list[_Layer]:
     changed = {change.text("name") or "": change for change in changes if _is_change(change)}
     layers: list[_Layer] = []
     parts: dict[str, list[tuple[str, int]]] = {name: [] for name in changed}
@@ -139,7 +153,7 @@ def _layers(ledger: Node | None, changes: Sequence[Node]) -> list[_Layer]:
                 held,
                 changed=True,
                 ideas=change.texts("ideas"),
-                detail=change.text("from") or "",
+                detail=described(change, shapes),
             ),
         )
     return layers

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ def view(documents: Documents) -> dict[str, Any]:
     before = baseline.integer("params") if baseline else None
     after = shrunk.integer("params") if shrunk else None
     chosen = result.node("chosen") or _journaled(documents, "chosen")
+    shapes = _shapes(documents.ledger)
     refused_in = (result, plan, _journaled(documents, "survey"))
     return {
         "name": documents.name,
@@ -54,12 +55,14 @@ def view(documents: Documents) -> dict[str, Any]:
         "finalists": scores.finalists(result, chosen),
         "untrained": request.number("epochs") == 0,
         "kept_from": _kept_from(chosen),
-        "changes": [_reason(c) for c in changes if c.raw("from") != c.raw("to")],
+        "changes": [_reason(c, shapes) for c in changes if c.raw("from") != c.raw("to")],
         "kept": [c.text("name") for c in changes if c.raw("from") == c.raw("to")],
         "refitted": plan.texts("refitted") if plan else (),
         "refused": next((r for n in refused_in if n and (r := n.nodes("refused"))), ()),
         "refused_known": any(n is not None and n.raw("refused") is not None for n in refused_in),
-        "picture": picture.draw(documents.ledger, changes, before, after) if before else None,
+        "picture": picture.draw(documents.ledger, changes, before, after, shapes)
+        if before
+        else None,
         "ideas": _ideas(documents.ledger if shrunk else None),
         "ledger_partial": bool(documents.ledger and documents.ledger.text("status") == "partial"),
         "budget": result.nodes("budget"),
@@ -70,7 +73,7 @@ def view(documents: Documents) -> dict[str, Any]:
         "mcnemar": _mcnemar(result, baseline),
         "latency": _latency(result.node("latency")),
         "files": _files(result.node("files")),
-        "load": _load(documents.name, request.text("model") or "", result.node("files")),
+        "load": _load(documents.name, request, result.node("files")),
         "notes": result.texts("notes"),
         "provenance": _provenance(request, result),
         "progress": _progress(documents.journal),
@@ -91,7 +94,19 @@ def _kept_from(chosen: Node | None) -> str | None:
     return _KEPT_FROM.get(source, f"come from {source}") if source else None
 
 
-def _reason(change: Node) -> Reason:
+def _shapes(ledger: Node | None) -> dict[str, str]:
+    """What each layer of the original takes and gives: `784 → 1024`."""
+    original = ledger.node("baseline") if ledger else None
+    rows = original.nodes("layers") if original else ()
+    return {
+        row.text("name") or "": " → ".join(
+            picture.shape(row.raw(side)) for side in ("input_shape", "output_shape")
+        )
+        for row in rows
+    }
+
+
+def _reason(change: Node, shapes: Mapping[str, str]) -> Reason:
     before, after = change.integer("params_before"), change.integer("params_after")
     weights = ""
     if before is not None and after is not None:
@@ -101,7 +116,7 @@ def _reason(change: Node) -> Reason:
     residual, harm = change.number("residual"), change.number("harm")
     return Reason(
         name=change.text("name") or "",
-        before=change.text("from") or "",
+        before=picture.described(change, shapes),
         after=change.text("to") or "",
         ideas=change.texts("ideas"),
         weights=weights,
@@ -156,7 +171,11 @@ def _data(documents: Documents, baseline: Node | None) -> dict[str, Any]:
         "notes": split.texts("notes"),
         "shape": picture.shape(split.raw("shape"), batch=False),
         "classes": split.texts("classes") if isinstance(classes, list) else (),
-        "preprocess": [f"{key} {v}" for key in preprocess.data if (v := preprocess.text(key))]
+        "preprocess": [
+            f"{key} {words.setting(value)}"
+            for key, value in preprocess.data.items()
+            if value is not None
+        ]
         if preprocess
         else [],
     }
@@ -241,22 +260,26 @@ def _files(files: Node | None) -> list[dict[str, str | None]]:
     return rows
 
 
-def _load(name: str, model: str, files: Node | None) -> list[tuple[str, str]]:
+def _load(name: str, request: Node, files: Node | None) -> list[tuple[str, str]]:
     """The lines that load the result, each with what it gives; none if there is nothing to load."""
     if files is None or not files.raw("model"):
         return []
-    run, source = (json.dumps(text, ensure_ascii=False) for text in (name, model))
+    run = json.dumps(name, ensure_ascii=False)
+    factory = request.node("factory") or Node("run.json", {"text": request.raw("model")})
+    model = factory.text("text")
     program = files.raw("program")
     imported = "import striate\n\nmodel = striate.load"
     ways = []
-    if model.startswith("zoo:"):
+    if factory.flag("is_zoo") or (model or "").startswith("zoo:"):
         ways.append(("As a module that can be trained further:", f"{imported}({run})"))
     else:
         if isinstance(program, str):
             ways.append(("For inference, from the exported program:", f"{imported}({run})"))
         # Code that a file names is not run on the file's word: whoever loads says which.
+        source = json.dumps(model, ensure_ascii=False) if model else "make"
+        what = "from the model's own code" if model else "where make() builds the original"
         own = f"{imported}({run}, source={source})"
-        ways.append(("As a module that can be trained further, from the model's own code:", own))
+        ways.append((f"As a module that can be trained further, {what}:", own))
     if isinstance(program, str):
         path = json.dumps(f"{name}/{program}", ensure_ascii=False)
         alone = f"import torch\n\nmodel = torch.export.load({path}).module()"

@@ -141,12 +141,15 @@ def number(n: int) -> str:
     return small[n] if 0 <= n < len(small) else count(n)
 
 
-def listing(items: list[str]) -> str:
+def setting(value: object) -> str:
+    """A value of a request in a few characters.
+
+    >>> setting([0.13066, 0.3]), setting("grey"), setting([28, 28])
+    ('0.1307, 0.3', 'grey', '28, 28')
     """
-    >>> listing(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+    if isinstance(value, list):
+        return ", ".join(map(setting, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def change(before: float, after: float) -> str:
