@@ -197,7 +197,7 @@ class Trace:
         for tensor in written:
             after = next((s for r, s in zip(results, found, strict=True) if r is tensor), None)
             if after is not None:
-                self._overwrite(tensor, after, keeps=rules.is_elementwise(func))
+                self._overwrite(tensor, after)
         for result, shadow in zip(results, found, strict=True):
             self._shadows[result] = shadow
 
@@ -323,12 +323,13 @@ class Trace:
 
     # Writing in place
 
-    def _overwrite(self, tensor: Tensor, after: Shadow, keeps: bool) -> None:
+    def _overwrite(self, tensor: Tensor, after: Shadow) -> None:
         """`tensor` was written into: so were the tensors that share its memory."""
         before = self._shadows.get(tensor)
         storage = tensor.untyped_storage()
         covered = tensor.numel() * tensor.element_size() >= storage.nbytes()
-        keeps = keeps and before is not None and before.same_features(after)
+        # Element by element from the same features, as `x.relu_()` and `x[:, 1] *= 2` do.
+        keeps = before is not None and before.same_features(after)
         for other in list(self._shadows):
             if other is tensor or other.untyped_storage()._cdata != storage._cdata:
                 continue
