@@ -55,7 +55,7 @@ def stages(marks: Sequence[Mark], title: str, as_percent: bool, width: int) -> s
         color=_colour(alt),
     )
     axis = alt.Axis(title=title, grid=True, format="~%" if as_percent else "~g", tickCount=5)
-    scale = alt.Scale(zero=False, nice=True, domain=_domain(marks, room=0.12))
+    scale = alt.Scale(zero=False, nice=True, domain=list(_domain(marks, room=0.12)))
     value = alt.X("value:Q", axis=axis, scale=scale)
     layers = [
         base.mark_rule(strokeWidth=2, opacity=0.55).encode(
@@ -67,6 +67,10 @@ def stages(marks: Sequence[Mark], title: str, as_percent: bool, width: int) -> s
     return _svg(alt.layer(*layers).properties(width=width, height=alt.Step(46)))
 
 
+_CORNERS = ((11, -9), (-11, -9), (11, 11), (-11, 11))
+"""Where a point's label may stand: right above, left above, right below, left below."""
+
+
 def frontier(
     marks: Sequence[Mark], original: Mark | None, title: str, as_percent: bool, width: int
 ) -> str:
@@ -75,9 +79,23 @@ def frontier(
     The original, many times larger, would press the others together: it is a line at its value.
     """
     alt = _altair()
-    rows = _rows(marks, as_percent)
-    sizes = [mark.params for mark in marks if mark.params]
+    height = 250
+    sizes = [mark.params or 1 for mark in marks]
     low, high = min(sizes) / 1.06, max(sizes) * 1.06
+    bottom, top = _domain(marks if original is None else [*marks, original], room=0.1)
+    corners = _corners(
+        [
+            (
+                width * math.log(size / low) / math.log(high / low),
+                height * (top - mark.value) / (top - bottom),
+            )
+            for size, mark in zip(sizes, marks, strict=True)
+        ]
+    )
+    rows = [
+        row | {"corner": corner}
+        for row, corner in zip(_rows(marks, as_percent), corners, strict=True)
+    ]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
             "params:Q",
@@ -88,8 +106,7 @@ def frontier(
         ),
         color=_colour(alt),
     )
-    shown = marks if original is None else [*marks, original]
-    scale = alt.Scale(zero=False, nice=True, domain=_domain(shown, room=0.1))
+    scale = alt.Scale(zero=False, nice=False, domain=[bottom, top])
     axis = alt.Axis(title=title, format="~%" if as_percent else "~g", tickCount=5)
     layers = [
         base.mark_rule(strokeWidth=2, opacity=0.45).encode(
@@ -98,10 +115,13 @@ def frontier(
         base.mark_point(filled=True, size=80, opacity=1).encode(
             y=alt.Y("value:Q", axis=axis, scale=scale)
         ),
-        base.mark_text(dx=9, dy=-9, align="left", fontSize=12, fontWeight=600).encode(
-            y=alt.Y("value:Q", scale=scale), text="label:N"
-        ),
     ]
+    for corner, (dx, dy) in enumerate(_CORNERS):
+        layers.append(
+            base.transform_filter(f"datum.corner == {corner}")
+            .mark_text(dx=dx, dy=dy, fontSize=12, fontWeight=600)
+            .encode(y=alt.Y("value:Q", scale=scale), text="label:N")
+        )
     if original is not None:
         line = alt.Chart(alt.Data(values=_rows([original], as_percent))).encode(
             y=alt.Y("value:Q", scale=scale)
@@ -112,7 +132,7 @@ def frontier(
                 x=width, dy=-8, align="right", fontSize=12, color=PALETTE["quiet"]
             ).encode(text="label:N"),
         ]
-    return _svg(alt.layer(*layers).properties(width=width, height=250))
+    return _svg(alt.layer(*layers).properties(width=width, height=height))
 
 
 def _altair() -> Any:
@@ -147,12 +167,30 @@ def _colour(alt: Any) -> Any:
     return alt.Color("role:N", scale=scale, legend=None)
 
 
-def _domain(marks: Sequence[Mark], room: float) -> list[float]:
+def _domain(marks: Sequence[Mark], room: float) -> tuple[float, float]:
     low = min(mark.value if mark.low is None else mark.low for mark in marks)
     high = max(mark.value if mark.high is None else mark.high for mark in marks)
     # One value alone still gets an axis with some length.
     margin = room * (high - low) or 0.01 * max(abs(high), 1.0)
-    return [low - margin, high + margin]
+    return low - margin, high + margin
+
+
+def _corners(points: Sequence[tuple[float, float]]) -> list[int]:
+    """For each point, in pixels, the corner where its label is farthest from labels set before and from points.
+
+    >>> _corners([(0, 0), (3, 0), (200, 50)])
+    [1, 0, 0]
+    """
+    taken = list(points)
+    corners = []
+    for x, y in points:
+        spots = [(x + dx, y + dy) for dx, dy in _CORNERS]
+        # A label is 14 pixels from its own point; where nothing is nearer, the first corner is as good as any.
+        room = [min(14.0, *(math.dist(spot, other) for other in taken)) for spot in spots]
+        corner = room.index(max(room))
+        corners.append(corner)
+        taken.append(spots[corner])
+    return corners
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -184,8 +184,8 @@ def mcnemar(only_before: int, only_after: int, p: float, examples: int | None) -
         every = f"all {count(examples)} test images" if examples else "all test images"
         return f"On {every} both networks are right or both are wrong, so there is nothing to tell them apart."
     counted = (
-        f"Of {images}, {count(only_before)} {_are(only_before)} right only with the original and "
-        f"{count(only_after)} only with the shrunk network."
+        f"Of {images}, {_some(only_before)} right only with the original and "
+        f"{count(only_after) if only_after else 'none'} only with the shrunk network."
     )
     test = f"exact McNemar test, p {probability(p)}"
     if p >= 0.05:
@@ -229,5 +229,5 @@ def harm(value: float | None) -> str:
     return f"With only this change, before training, the network's answers {degree} (harm {figure(value)})."
 
 
-def _are(n: int) -> str:
-    return "is" if n == 1 else "are"
+def _some(n: int) -> str:
+    return "none is" if n == 0 else "1 is" if n == 1 else f"{count(n)} are"
