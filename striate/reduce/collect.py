@@ -1,0 +1,187 @@
+"""Rows for a fit: what goes into a layer of one network, and what the original's layer gives there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.errors import RequestError
+from striate.reduce.examples import Examples, batches
+from striate.reduce.moments import Accumulator, Evidence
+from striate.reduce.rungs.stage import Front, Patch, Place
+
+BATCH = 250
+# Windows (of a convolution) or tokens taken from each example: neighbours tell nearly the same.
+ROWS_PER_EXAMPLE = 16
+_HELD_EVERY = 5
+_FEWEST = 20
+
+
+class _Reached(BaseException):
+    """Ends a forward pass once the layer of interest has run. Not an Exception: no forward should catch it."""
+
+
+@contextmanager
+def watched(model: nn.Module, names: Collection[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """The input and output of each named layer at its latest call."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def hook(name: str) -> object:
+        def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen[name] = (inputs[0], output)
+
+        return model.get_submodule(name).register_forward_hook(keep)
+
+    handles = [hook(name) for name in names]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()  # type: ignore[attr-defined]
+
+
+@torch.no_grad()
+def layer_at(model: nn.Module, name: str, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The input and output of one layer; nothing behind it is computed."""
+    found: list[tuple[Tensor, Tensor]] = []
+
+    def stop(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        found.append((given[0], output))
+        raise _Reached
+
+    handle = model.get_submodule(name).register_forward_hook(stop)
+    try:
+        model(inputs)
+    except _Reached:
+        pass
+    finally:
+        handle.remove()
+    return found[0]
+
+
+@contextmanager
+def in_evaluation(*models: nn.Module) -> Iterator[None]:
+    """Evaluation mode, each module's own mode given back afterwards."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        for model in models:
+            model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class Collector:
+    """Gathers rows at one place: evidence on its features, and on what nonlinear front stages make of them."""
+
+    def __init__(
+        self,
+        place: Place,
+        index: tuple[int, ...] | None,
+        fronts: Iterable[Front],
+        plain: bool = True,
+    ) -> None:
+        self._place = place
+        self._index = None if index is None else torch.tensor(index)
+        self._stages: list[tuple[Front | None, nn.Module | None]] = [(None, None)] if plain else []
+        for front in dict.fromkeys(fronts):
+            self._stages.append((front, front.build(place)))
+        self._parts = {
+            front: tuple(
+                Accumulator(
+                    place.inputs if front is None else front.after(place).inputs, place.outputs
+                )
+                for _ in range(2)
+            )
+            for front, _ in self._stages
+        }
+        self._examples = 0
+        self._held = 0
+
+    def add(self, inputs: Tensor, outputs: Tensor) -> None:
+        """Take in a batch as the layer saw it and as the original's layer answered it."""
+        count = len(inputs)
+        number = torch.arange(self._examples, self._examples + count)
+        self._examples += count
+        rows, targets, owner = _rows(self._place, inputs, outputs, number)
+        if self._index is not None:
+            rows = rows[:, self._index]
+        held = owner % _HELD_EVERY == _HELD_EVERY - 1
+        self._held += int(held.sum())
+        for front, module in self._stages:
+            features = rows if module is None else self._through(module, rows)
+            fitted, kept = self._parts[front]
+            fitted.add(features[~held], targets[~held])
+            kept.add(features[held], targets[held])
+
+    def _through(self, module: nn.Module, rows: Tensor) -> Tensor:
+        layout = self._place.layout
+        assert layout is not None
+        grid: Tensor = module(rows.view(len(rows), layout.channels, layout.height, layout.width))
+        return grid.flatten(1)
+
+    def evidence(self, front: Front | None = None) -> Evidence:
+        if self._examples < _FEWEST:
+            raise RequestError(
+                f"calibration: {self._examples} examples; a fit needs at least {_FEWEST}, and a thousand do better"
+            )
+        fitted, held = self._parts[front]
+        return Evidence(fitted.moments(), held.moments())
+
+
+def _rows(
+    place: Place, inputs: Tensor, outputs: Tensor, number: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (rows, inputs), targets (rows, outputs), and the number of the example that each row is from."""
+    if place.patch is not None:
+        features = _windows(place.patch, inputs)
+        targets = outputs.flatten(2)
+    elif inputs.dim() > 2:
+        features = inputs.flatten(1, -2).transpose(1, 2)
+        targets = outputs.flatten(1, -2).transpose(1, 2)
+    else:
+        return inputs, outputs, number
+    positions = features.shape[-1]
+    taken = min(positions, ROWS_PER_EXAMPLE)
+    # Evenly spaced, and shifted from example to example so that every position is seen.
+    where = (torch.arange(taken) * positions // taken + 7 * number[:, None]) % positions
+    features = features.gather(2, where[:, None].expand(-1, features.shape[1], -1))
+    targets = targets.gather(2, where[:, None].expand(-1, targets.shape[1], -1))
+    owner = number[:, None].expand(-1, taken).reshape(-1)
+    return features.transpose(1, 2).flatten(0, 1), targets.transpose(1, 2).flatten(0, 1), owner
+
+
+def _windows(patch: Patch, inputs: Tensor) -> Tensor:
+    """The windows of a convolution as columns: (examples, channels * taps, positions)."""
+    rows, columns = patch.padding if not isinstance(patch.padding, str) else (0, 0)
+    sides = [columns, columns, rows, rows]
+    if patch.padding == "same":
+        spans = [
+            dilation * (size - 1)
+            for dilation, size in zip(patch.dilation, patch.kernel, strict=True)
+        ]
+        sides = [spans[1] // 2, spans[1] - spans[1] // 2, spans[0] // 2, spans[0] - spans[0] // 2]
+    mode = "constant" if patch.padding_mode == "zeros" else patch.padding_mode
+    padded = F.pad(inputs, sides, mode=mode) if any(sides) else inputs
+    return F.unfold(padded, patch.kernel, patch.dilation, 0, patch.stride)
+
+
+def collect(
+    original: nn.Module,
+    reduced: nn.Module,
+    name: str,
+    collector: Collector,
+    calibration: Examples,
+) -> None:
+    """Stream the calibration examples: inputs of layer `name` in `reduced`, its outputs in `original`."""
+    with in_evaluation(original, reduced):
+        for inputs, _ in batches(calibration, BATCH):
+            given, answer = layer_at(original, name, inputs)
+            if reduced is not original:
+                given, _ = layer_at(reduced, name, inputs)
+            collector.add(given, answer)

@@ -1,0 +1,200 @@
+"""Second moments of a layer's inputs and targets: all that a closed-form fit needs, at a size that does not grow.
+
+Everything is accumulated and solved in float64. Moments are centred: with x the features (d of them) and y the
+targets (o of them), `xx = E[(x - Ex)(x - Ex)^T]`, `xy = E[(x - Ex)(y - Ey)^T]`, `yy = E[(y - Ey)^2]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Multiples of the mean diagonal of xx. On held-out rows the best is nearly always one of the middle three.
+RIDGES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+_JITTER = 1e-10
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Centred second moments over `count` rows: `xx` (d, d), `xy` (d, o), `yy` (o,), means (d,) and (o,)."""
+
+    count: int
+    mean_x: Tensor
+    mean_y: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    @classmethod
+    def white(cls, weight: Tensor, bias: Tensor | None) -> Moments:
+        """The moments of `y = weight x + bias` under white inputs (zero mean, identity covariance).
+
+        A least-squares fit to these is the plain way to carry weights over: truncated SVD for low rank, masking
+        for local, the mean of the aligned weights for shared, column sums for average pooling.
+        """
+        weight = weight.detach().double()
+        outputs, inputs = weight.shape
+        offset = weight.new_zeros(outputs) if bias is None else bias.detach().double()
+        return cls(
+            count=1,
+            mean_x=weight.new_zeros(inputs),
+            mean_y=offset,
+            xx=torch.eye(inputs, dtype=torch.float64),
+            xy=weight.T.contiguous(),
+            yy=weight.square().sum(1),
+        )
+
+    def through(self, matrix: Tensor) -> Moments:
+        """The moments of `matrix @ x` (k, d) against the same targets."""
+        return Moments(
+            count=self.count,
+            mean_x=matrix @ self.mean_x,
+            mean_y=self.mean_y,
+            xx=matrix @ self.xx @ matrix.T,
+            xy=matrix @ self.xy,
+            yy=self.yy,
+        )
+
+    def error(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Mean squared error of `weight x + bias` for each target, (o,)."""
+        mean = self.mean_y - weight @ self.mean_x - bias
+        cross = (weight * self.xy.T).sum(1)
+        square = ((weight @ self.xx) * weight).sum(1)
+        return (self.yy - 2 * cross + square).clamp_min(0) + mean.square()
+
+
+class Accumulator:
+    """Collects rows into `Moments`; its size depends on the numbers of features and targets only."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self._count = 0
+        # Sums are taken about the first batch's mean: it keeps the subtraction in `moments` harmless.
+        self._shift_x: Tensor | None = None
+        self._shift_y: Tensor | None = None
+        self._x = torch.zeros(inputs, dtype=torch.float64)
+        self._y = torch.zeros(outputs, dtype=torch.float64)
+        self._xx = torch.zeros(inputs, inputs, dtype=torch.float64)
+        self._xy = torch.zeros(inputs, outputs, dtype=torch.float64)
+        self._yy = torch.zeros(outputs, dtype=torch.float64)
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """Take in rows of features (n, d) and targets (n, o)."""
+        if len(x) == 0:
+            return
+        x, y = x.detach().double(), y.detach().double()
+        if self._shift_x is None or self._shift_y is None:
+            self._shift_x, self._shift_y = x.mean(0), y.mean(0)
+        x, y = x - self._shift_x, y - self._shift_y
+        self._count += len(x)
+        self._x += x.sum(0)
+        self._y += y.sum(0)
+        self._xx.addmm_(x.T, x)
+        self._xy.addmm_(x.T, y)
+        self._yy += y.square().sum(0)
+
+    def moments(self) -> Moments:
+        if self._shift_x is None or self._shift_y is None:
+            raise ValueError("moments of no rows: give at least one calibration example")
+        n = self._count
+        x, y = self._x / n, self._y / n
+        return Moments(
+            count=n,
+            mean_x=x + self._shift_x,
+            mean_y=y + self._shift_y,
+            xx=self._xx / n - torch.outer(x, x),
+            xy=self._xy / n - torch.outer(x, y),
+            yy=(self._yy / n - y.square()).clamp_min(0),
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Moments to fit on, and moments of held-out rows to choose the ridge by.
+
+    Without held-out rows (white inputs) nothing is chosen: the fit is the plain least-squares one.
+    """
+
+    fit: Moments
+    held: Moments | None = None
+    # What was computed from this evidence and serves several fits.
+    memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def ridges(self) -> Sequence[float]:
+        return (0.0,) if self.held is None else RIDGES
+
+    def through(self, matrix: Tensor) -> Evidence:
+        held = None if self.held is None else self.held.through(matrix)
+        return Evidence(self.fit.through(matrix), held)
+
+    @cached_property
+    def regression(self) -> Affine:
+        """Ridge regression of the targets on the features; the ridge with the least held-out error wins."""
+        return fit_affine(self)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Directions of the targets (o, o), columns, from least to most variance explained by the regression."""
+        spread = self.fit.xy.T @ self.regression.weight.T
+        vectors: Tensor = torch.linalg.eigh((spread + spread.T) / 2).eigenvectors
+        return vectors
+
+    def judge(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """Mean squared error of each target on held-out rows (on the fitted ones where there are none)."""
+        return (self.held or self.fit).error(weight, bias)
+
+    def residual(self, weight: Tensor, bias: Tensor) -> float:
+        """|error|^2 / |centred target|^2, summed over the targets."""
+        total = (self.held or self.fit).yy.sum()
+        return float(
+            self.judge(weight, bias).sum() / total.clamp_min(torch.finfo(torch.float64).tiny)
+        )
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`y = weight x + bias`: weight (o, d), bias (o,), and the ridge it was fitted with."""
+
+    weight: Tensor
+    bias: Tensor
+    ridge: float
+
+
+def solve(gram: Tensor, right: Tensor, ridge: float) -> Tensor:
+    """Solve `(gram + ridge * mean(diag gram) * I) z = right` for symmetric positive semi-definite `gram`."""
+    scale = gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    size = len(gram)
+    for jitter in (_JITTER, 1e-7, 1e-4):
+        regular = gram + torch.eye(size, dtype=gram.dtype) * (scale * max(ridge, jitter))
+        factor, info = torch.linalg.cholesky_ex(regular)
+        if int(info) == 0:
+            solution: Tensor = torch.cholesky_solve(right, factor)
+            return solution
+    # So far from definite only where the rows hold almost nothing: the solution of least norm then.
+    solution = torch.linalg.lstsq(regular, right, driver="gelsd").solution
+    return solution
+
+
+def fit_affine(evidence: Evidence, start: Tensor | None = None) -> Affine:
+    """Ridge regression of the targets on the features; the ridge with the least held-out error wins.
+
+    With `start` (o, d) the penalty is on the distance from it: weights that the rows say nothing about stay.
+    """
+    fit = evidence.fit
+    base = fit.xy.new_zeros(fit.xy.T.shape) if start is None else start.detach().double()
+    target = fit.xy if start is None else fit.xy - fit.xx @ base.T
+    best: Affine | None = None
+    least = float("inf")
+    for ridge in evidence.ridges:
+        weight = solve(fit.xx, target, ridge).T + base
+        bias = fit.mean_y - weight @ fit.mean_x
+        error = float(evidence.judge(weight, bias).sum())
+        if best is None or error < least:
+            best, least = Affine(weight, bias, ridge), error
+    assert best is not None
+    return best

@@ -1,0 +1,77 @@
+"""Low-rank: a layer as two, with `rank` units between. For dense layers and, over windows, for convolutions.
+
+The fit is reduced-rank regression (Izenman 1975): of all maps of that rank, the one with the least squared error
+on the rows. With B the ridge solution, its output directions are the leading eigenvectors of B' Cxx B, here written
+through Cxy so that the ridge enters once. On white inputs it is the truncated SVD of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from striate.reduce.moments import Evidence
+from striate.reduce.rungs.stage import Counts, Fit, Place, Room, ladder
+
+
+@dataclass(frozen=True)
+class LowRank:
+    rank: int
+    kind: ClassVar[str] = "low-rank"
+    ideas: ClassVar[tuple[str, ...]] = ("low-rank",)
+
+    @classmethod
+    def propose(cls, place: Place, room: Room) -> Iterator[LowRank]:
+        """Ranks from the largest that fits the room and still saves weights, downwards; always rank 1."""
+        each, fixed = place.inputs + place.outputs, place.bias * place.outputs
+        dense = place.inputs * place.outputs
+        largest = min((dense - 1) // each, place.inputs, place.outputs)
+        largest = min(
+            largest, (room.params - fixed) // each, room.macs // max(1, each * place.rows)
+        )
+        yield from (cls(rank) for rank in ladder(largest))
+        if dense > each:
+            yield cls(1)
+
+    def counts(self, place: Place) -> Counts:
+        weights = self.rank * (place.inputs + place.outputs)
+        return Counts(weights + place.bias * place.outputs, weights * place.rows)
+
+    def build(self, place: Place) -> nn.Module:
+        patch = place.patch
+        if patch is None:
+            return nn.Sequential(
+                nn.Linear(place.inputs, self.rank, bias=False),
+                nn.Linear(self.rank, place.outputs, bias=place.bias),
+            )
+        return nn.Sequential(
+            nn.Conv2d(
+                patch.channels,
+                self.rank,
+                patch.kernel,
+                patch.stride,
+                patch.padding,
+                patch.dilation,
+                bias=False,
+                padding_mode=patch.padding_mode,  # type: ignore[arg-type]
+            ),
+            nn.Conv2d(self.rank, place.outputs, 1, bias=place.bias),
+        )
+
+    def fit(self, evidence: Evidence, place: Place) -> Fit:
+        outer = evidence.directions[:, -self.rank :]
+        inner = outer.T @ evidence.regression.weight
+        bias = evidence.fit.mean_y - outer @ (inner @ evidence.fit.mean_x)
+        residual = evidence.residual(outer @ inner, bias)
+        # Both factors get the same norm, unit by unit: training moves them at the same pace.
+        norm = inner.norm(dim=1).clamp_min(1e-12).sqrt()
+        state = {"0.weight": inner / norm[:, None], "1.weight": outer * norm}
+        if place.bias:
+            state["1.bias"] = bias
+        return Fit(state, residual)
+
+    def label(self) -> str:
+        return f"rank {self.rank}"
