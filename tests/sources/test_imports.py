@@ -64,7 +64,9 @@ def test_a_file_is_loaded_once_until_it_changes(tmp_path: Path) -> None:
 def test_a_file_hides_no_module_and_finds_its_neighbours(tmp_path: Path) -> None:
     (tmp_path / "neighbour_of_json.py").write_text("value = 7\n")
     file = tmp_path / "json.py"
-    file.write_text("import json, neighbour_of_json\ndef make(): return json.dumps(neighbour_of_json.value)\n")
+    file.write_text(
+        "import json, neighbour_of_json\ndef make(): return json.dumps(neighbour_of_json.value)\n"
+    )
     assert load_callable(f"{file}:make", "MODEL")() == "7"
     import json
 

@@ -76,7 +76,9 @@ def test_flip_crop_shifts_and_mirrors(seed: int, channels: int, rows: int, colum
             for left in range(9)
             for crop in [padded[:, top : top + rows, left : left + columns]]
         ]
-        assert any(torch.equal(after, crop) or torch.equal(after, crop.flip(-1)) for crop in possible)
+        assert any(
+            torch.equal(after, crop) or torch.equal(after, crop.flip(-1)) for crop in possible
+        )
 
 
 def test_only_training_rows_are_varied_and_only_on_request() -> None:
@@ -133,7 +135,7 @@ def test_a_transform_shapes_the_inputs(functions: str) -> None:
         ("loses", "made 1x1x8x8 of 2x1x8x8"),
         ("nothing", "returned a NoneType"),
         ("nan", "NaN or Inf"),
-        ("fails", r"KeyError: 'colour' \(.*functions.py:9\)"),
+        ("fails", r"KeyError: 'colour' \(.*functions.py:10\)"),
         ("missing", "has no 'missing'"),
     ],
 )
@@ -150,7 +152,7 @@ def test_a_users_augmentation(functions: str) -> None:
     plain = data.train.batch(index)[0]
     step = generator(3).random() / data.preprocess.std[0]
     assert torch.allclose(varied - plain, torch.tensor(step, dtype=torch.float32), atol=1e-5)
-    with pytest.raises(RequestError, match="--augment .*wider: made 5x1x8x16 of 5x1x8x8"):
+    with pytest.raises(RequestError, match=r"--augment .*wider: made 5x1x8x16 of 5x1x8x8"):
         resolve("digits", augment=f"{functions}:wider").train.batch(index, generator(0))
     with pytest.raises(RequestError, match="--augment flipcrop: expected flip-crop"):
         resolve("digits", augment="flipcrop")

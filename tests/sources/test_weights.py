@@ -47,7 +47,10 @@ def test_a_state_dict_comes_back(tmp_path: Path, suffix: str) -> None:
     [
         ({"state_dict": network(1).state_dict(), "epoch": 3}, ["under 'state_dict'"]),
         ({"model": network(1).state_dict()}, ["under 'model'"]),
-        ({"model_state_dict": prefixed("module."), "loss": 0.1}, ["'model_state_dict'", "'module.'"]),
+        (
+            {"model_state_dict": prefixed("module."), "loss": 0.1},
+            ["'model_state_dict'", "'module.'"],
+        ),
         ({"ema": {"state_dict": network(1).state_dict()}}, ["'ema'", "'state_dict'"]),
         (prefixed("module."), ["'module.'"]),
         (prefixed("_orig_mod."), ["'_orig_mod.'"]),
@@ -77,12 +80,12 @@ def test_a_key_selects(tmp_path: Path) -> None:
     for key in ("best.net", "best"):
         model = network(0)
         if key == "best":
-            with pytest.raises(RequestError, match="net are not tensors.*--weights-key"):
+            with pytest.raises(RequestError, match=r"net are not tensors.*--weights-key"):
                 load_weights(model, file, key)
         else:
             load_weights(model, file, key)
             assert same(model, network(1))
-    with pytest.raises(RequestError, match="--weights-key worst: .*it has state_dict, best"):
+    with pytest.raises(RequestError, match=r"--weights-key worst: .*it has state_dict, best"):
         load_weights(network(), file, "worst")
 
 
@@ -108,7 +111,9 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     whole, checkpoint = tmp_path / "whole.pt", tmp_path / "args.pt"
     torch.save(Whole(2, 2), whole)
     torch.save({"state_dict": network().state_dict(), "args": argparse.Namespace(x=1)}, checkpoint)
-    with pytest.raises(RequestError, match=r"Whole.*never loads.*torch.load\(.*torch.save\(") as caught:
+    with pytest.raises(
+        RequestError, match=r"Whole.*never loads.*torch.load\(.*torch.save\("
+    ) as caught:
         load_weights(network(), whole)
     assert "whole-weights.pt" in str(caught.value)
     with pytest.raises(RequestError, match=r"argparse.Namespace"):
@@ -134,7 +139,10 @@ def renamed() -> dict[str, torch.Tensor]:
         (with_value("fc.bias", float("nan")), "fc.bias holds NaN or Inf in 1 of 3"),
         (with_value("conv.weight", float("inf")), "conv.weight holds NaN or Inf"),
         (with_value("norm.running_var", float("nan")), "norm.running_var holds NaN"),
-        (renamed(), r"lacks conv.bias \(nearest: conv_.bias\).*model lacks.*conv_.bias \(nearest: conv.bias\)"),
+        (
+            renamed(),
+            r"lacks conv.bias \(nearest: conv_.bias\).*model lacks.*conv_.bias \(nearest: conv.bias\)",
+        ),
         ({**network().state_dict(), "fc.bias": torch.zeros(4)}, "fc.bias is 4, the model's 3"),
         ({}, "holds no weights"),
         ([1, 2], "holds a list"),
@@ -179,7 +187,7 @@ def test_files_of_no_known_kind(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no such file"):
         load_weights(network(), tmp_path / "none.pt")
     (tmp_path / "net.h5").write_bytes(b"x")
-    with pytest.raises(RequestError, match="expected a .safetensors file"):
+    with pytest.raises(RequestError, match=r"expected a .safetensors file"):
         load_weights(network(), tmp_path / "net.h5")
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
     with pytest.raises(RequestError, match="TorchScript"):

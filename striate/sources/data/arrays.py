@@ -87,8 +87,9 @@ def _axes(reading: Reading, name: str, values: Values) -> tuple[Values, str]:
         raise reading.error(
             f"{name} has shape {dimensions(values.shape)}; expected flat examples or images, at most 4 axes"
         )
+    _, first, _, last = values.shape
     colours = (1, 3, 4)
-    if values.shape[3] in colours and values.shape[1] not in colours:
+    if last in colours and first not in colours and first > last:
         return np.moveaxis(values, 3, 1), "images read as rows x columns x channels"
     return values, ""
 

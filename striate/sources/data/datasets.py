@@ -65,9 +65,9 @@ def _example(
         item = dataset[place]
     label: object = None
     if isinstance(item, tuple | list):
-        if len(item) != 2:
+        if len(item) not in (1, 2):
             raise RequestError(f"{name}[{place}] has {len(item)} entries; expected (input, label)")
-        item, label = item
+        item, label = item if len(item) == 2 else (item[0], None)
     return _input(item, f"{name}[{place}]", preprocess), _label(label, f"{name}[{place}]")
 
 

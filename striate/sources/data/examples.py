@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from striate.reduce.examples import Batch, Examples, Index, TensorExamples
 from striate.sources.data.datasets import read_dataset
@@ -69,7 +70,8 @@ def as_examples(data: object, name: str = "data") -> Examples:
         )
     if callable(getattr(data, "batch", None)) and hasattr(data, "__len__"):
         return cast("Examples", data)
-    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    readable = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if readable and not isinstance(data, str | bytes | Mapping):
         inputs, labels, _ = read_dataset(data, name, PreprocessOptions(), None)
         return _paired(_inputs(inputs, name), labels, name)
     raise TypeError(

@@ -7,7 +7,6 @@ from typing import cast
 
 import numpy as np
 
-from striate.errors import RequestError
 from striate.sources.data.arrays import load_arrays
 from striate.sources.data.datasets import read_dataset
 from striate.sources.data.parts import Loaded, PartName, Reading, Values
@@ -70,10 +69,7 @@ def _read(
     name = f"the {part} dataset"
     if isinstance(dataset, tuple | list) and len(dataset) == 2:
         return np.asarray(dataset[0]), np.asarray(dataset[1]), ()
-    try:
-        return read_dataset(dataset, name, reading.preprocess, reading.advance)
-    except RequestError as error:
-        raise reading.error(str(error)) from error.__cause__
+    return read_dataset(dataset, f"{reading.where}: {name}", reading.preprocess, reading.advance)
 
 
 def _class_names(returned: object, numbered: tuple[str, ...] | None) -> tuple[str, ...] | None:

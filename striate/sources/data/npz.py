@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.errors import RequestError
 from striate.sources.data.arrays import load_arrays
 from striate.sources.data.parts import Loaded, PartName, Reading, Values
 from striate.sources.names import listing
@@ -51,23 +52,31 @@ def read(reading: Reading) -> Loaded:
 
 def _arrays(reading: Reading, path: Path) -> dict[str, Values]:
     wanted = {name for _, *names in _PARTS for name in names}
+    arrays: dict[str, Values] = {}
+    names: list[str] | None = None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise reading.error("one array (.npy), not an .npz file; save with numpy.savez")
-            names = list(file.files)
-            kept = [name for name in names if name in wanted]
-            arrays: dict[str, Values] = {name: file[name] for name in kept}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
-        raise reading.error(f"not a readable .npz file ({error}); save it again") from error
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.lib.npyio.NpzFile):
+            with file:
+                names = list(file.files)
+                arrays = {name: file[name] for name in names if name in wanted}
     except ValueError as error:
         if "pickle" in str(error):
             raise reading.error(
                 "needs unpickling, which striate never does; save plain arrays with numpy.savez"
             ) from error
-        raise reading.error(f"not a readable .npz file ({error}); save it again") from error
+        raise _damaged(reading, error) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError) as error:
+        raise _damaged(reading, error) from error
+    if names is None:
+        raise reading.error("one array (.npy), not an .npz file; save with numpy.savez")
     if not arrays:
         raise reading.error(
             f"it has the arrays {listing(names) or '(none)'}; expected x_train, y_train, x_test, y_test"
         )
     return arrays
+
+
+def _damaged(reading: Reading, error: Exception) -> RequestError:
+    text = " ".join(str(error).split())
+    return reading.error(f"not a readable .npz file ({text}); save it again")

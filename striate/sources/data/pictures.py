@@ -39,8 +39,6 @@ _BROKEN = (
     EOFError,
     struct.error,
     zlib.error,
-    IndexError,
-    TypeError,
 )
 
 T = TypeVar("T")

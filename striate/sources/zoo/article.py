@@ -12,6 +12,7 @@ from torch import nn
 
 from striate.errors import RequestError
 from striate.nn import LocallyConnected2d
+from striate.sources.zoo.checks import whole
 
 
 def build(size: int | str = "1000x1000", kernel: int = 10, pool: int = 2) -> nn.Sequential:
@@ -24,10 +25,7 @@ def build(size: int | str = "1000x1000", kernel: int = 10, pool: int = 2) -> nn.
     """
     height, width = image_size(size)
     for name, value in (("kernel", kernel), ("pool", pool)):
-        if type(value) is not int or value < 1:
-            raise RequestError(
-                f"zoo:article: {name}={value!r}: expected a whole number of at least 1"
-            )
+        whole("zoo:article", name, value)
     if pool > min(height, width):
         raise RequestError(
             f"zoo:article: pool={pool} does not fit an image of {height}x{width}; use a smaller pool"
@@ -58,6 +56,10 @@ def image_size(size: int | str) -> tuple[int, int]:
     return height, width
 
 
-def input_shape(size: int | str = "1000x1000", **_: object) -> tuple[int, int, int, int]:
-    """The shape of one example with its batch of 1, for the same arguments as `build`."""
-    return (1, 1, *image_size(size))
+def input_shape(size: int | str = "1000x1000", **_: object) -> tuple[int, int, int]:
+    """The shape of one example, without the batch, for the same arguments as `build`.
+
+    >>> input_shape(size=8)
+    (1, 8, 8)
+    """
+    return (1, *image_size(size))
