@@ -94,7 +94,8 @@ class Call:
     """One call of a module, and what its first tensors looked like."""
 
     module: int
-    parent: int
+    #: How many operators had run before it.
+    start: int
     input_shape: tuple[int, ...] | None
     output_shape: tuple[int, ...] | None = None
 

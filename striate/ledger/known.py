@@ -44,6 +44,7 @@ PLAIN = _names(
     view_as view_as_real view_as_complex _local_scalar_dense item is_nonzero equal allclose
     isin histc bincount multinomial cross slice_scatter select_scatter diff trace
     _assert_async _assert_scalar sym_size resize set _pack_padded_sequence
+    _weight_norm_interface _weight_norm
     _pad_packed_sequence"""
 )
 #: Of `POINTWISE`, those that treat each position of a map by itself (normalisations by stored statistics).

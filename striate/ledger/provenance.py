@@ -31,6 +31,8 @@ class Reading:
     active: tuple[Tensor, ...]
     #: Indices of the parameters that the weight of a contraction is made of.
     sources: frozenset[int] = frozenset()
+    #: Whether the work grows with the batch.
+    per_example: bool = True
     #: Units that the data of a contraction stand for: paddings and copies are not units.
     units: int = 0
     #: The padding that made the data of a contraction, if one did.
@@ -47,20 +49,22 @@ def read(graph: Graph) -> tuple[Reading, ...]:
         origins[buffer.tensor.storage] = frozenset()
     stands: dict[int, int] = {}
     paddings: dict[int, Padding] = {}
-    readings = []
+    readings: list[Reading] = []
+    weightlike = _Weightlike()
     for operator in graph.operators:
         found = effect(operator)
         inputs = operator.inputs
         active = tuple(t for t in inputs if origins.get(t.storage, frozenset()) is None)
         reading = Reading(operator, found, active)
         if isinstance(found, Contraction):
-            reading = _contraction(reading, found, origins, stands, paddings)
+            reading = _contraction(reading, found, origins, stands, paddings, graph.batch)
         elif isinstance(found, Padding):
             paddings[found.output.id] = found
             stands[found.output.id] = stands.get(found.data.id, found.data.units)
         elif isinstance(found, Moved):
             _follow(found, stands)
         readings.append(reading)
+        weightlike.note(len(readings) - 1, reading)
         if active and not (isinstance(found, Plain) and found.creates):
             made: frozenset[int] | None = None
         elif isinstance(found, Plain) and found.creates:
@@ -71,7 +75,54 @@ def read(graph: Graph) -> tuple[Reading, ...]:
             # Writing into part of a tensor does not take the rest of it away.
             before = origins.get(output.storage, frozenset())
             origins[output.storage] = None if made is None or before is None else made | before
+    weightlike.met.update(*(weightlike.pending.get(t.storage, ()) for t in graph.outputs))
+    for index in weightlike.computed - weightlike.met:
+        readings[index] = _as_product(readings[index])
     return tuple(readings)
+
+
+class _Weightlike:
+    """Contractions of weights with what is no activation: layers, or the making of another weight?
+
+    A first state of zeros under a recurrent weight is a layer's data: the result meets activations.
+    The power iteration of a spectral norm makes a weight: its result only ever is the weight of
+    another contraction.
+    """
+
+    def __init__(self) -> None:
+        self.computed: set[int] = set()
+        #: Those whose result has met an activation.
+        self.met: set[int] = set()
+        #: Per storage: the contractions its values come from.
+        self.pending: dict[int, frozenset[int]] = {}
+
+    def note(self, index: int, reading: Reading) -> None:
+        found, operator = reading.effect, reading.operator
+        as_weight: tuple[int, ...] = ()
+        if isinstance(found, Contraction):
+            as_weight = (found.weight.storage, *([found.bias.storage] if found.bias else []))
+        behind: frozenset[int] = frozenset()
+        for tensor in operator.inputs:
+            known = self.pending.get(tensor.storage, frozenset())
+            if not reading.active:
+                behind |= known
+            elif tensor.storage not in as_weight:
+                self.met |= known
+        if isinstance(found, Contraction) and not reading.active:
+            self.computed.add(index)
+            behind |= {index}
+        for output in operator.outputs:
+            if behind:
+                self.pending[output.storage] = behind
+            else:
+                self.pending.pop(output.storage, None)
+
+
+def _as_product(reading: Reading) -> Reading:
+    found = reading.effect
+    assert isinstance(found, Contraction)
+    product = Product((found.data, found.weight), found.connections)
+    return replace(reading, effect=product, sources=frozenset(), per_example=False)
 
 
 def _follow(moved: Moved, stands: dict[int, int]) -> None:
@@ -89,19 +140,24 @@ def _contraction(
     origins: Mapping[int, frozenset[int] | None],
     stands: Mapping[int, int],
     paddings: Mapping[int, Padding],
+    batch: int | None,
 ) -> Reading:
     data, weight = (origins.get(t.storage, frozenset()) for t in (found.data, found.weight))
-    if found.form == "matmul" and data and weight is None:
+    if found.form == "matmul" and data and not weight:
         found = replace(found, data=found.weight, weight=found.data, swapped=True)
         data, weight = weight, data
-    if data is not None or not weight:
-        # Two activations (attention), or none: work, but no layer's weights.
+    per_example = data is None or weight is None
+    if data or not weight:
+        # Two activations (attention), or two weights: work, but no layer's weights.
         product = Product((found.data, found.weight), found.connections)
-        return replace(reading, effect=product)
+        return replace(reading, effect=product, per_example=per_example)
+    # What is made in the forward (a first state of zeros, positions) is as wide as the batch or not.
+    per_example = per_example or found.data.shape[:1] == (batch,)
     return replace(
         reading,
         effect=found,
         sources=weight,
+        per_example=per_example,
         units=stands.get(found.data.id, found.data.units),
         padding=paddings.get(found.data.id),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from striate.ledger import receptive
 from striate.ledger.graph import Graph, Tensor
@@ -82,6 +83,8 @@ class _Draft:
 
     name: str
     type: str
+    #: How many operators had run before it first did.
+    start: float = inf
     input_shape: tuple[int, ...] | None = None
     output_shape: tuple[int, ...] | None = None
     output: Tensor | None = None
@@ -112,6 +115,7 @@ class _Ledger:
         self.unsupported: dict[tuple[str, str], Unsupported] = {}
         self.macs_per_example = 0
         self.activation_per_example = 0
+        self.aliases = {module.name: module.aliases for module in graph.modules}
         self.pool_counts: dict[tuple[int, str], int] = {}
 
     def rows(self) -> Rows:
@@ -123,10 +127,12 @@ class _Ledger:
             if module.leaf:
                 draft = self._draft(call.module)
                 draft.calls.add(call_index)
+                draft.start = min(draft.start, call.start)
         unpooled: int | None = 0 if stopped is None else None
         known_storages = {t.storage for t in graph.inputs}
         for index, reading in enumerate(self.readings):
             draft = self._row_of(reading, own_pools)
+            draft.start = min(draft.start, index)
             dense = self._add(draft, reading)
             if dense is not None and unpooled is not None:
                 before, after = counts.get(index, (0, 0))
@@ -142,7 +148,8 @@ class _Ledger:
             )
         self._assign_parameters()
         seen = receptive.receptive_fields(graph, self.readings)
-        layers = tuple(self._finish(draft, seen) for draft in self._ordered())
+        holders = self._holders()
+        layers = tuple(self._finish(draft, seen, holders) for draft in self._ordered())
         return Rows(
             layers,
             tuple(self.unsupported.values()),
@@ -195,12 +202,18 @@ class _Ledger:
         return pooled
 
     def _ordered(self) -> list[_Draft]:
-        """Rows in the order of their first output, containers that only own parameters included."""
-        return [draft for draft in self.drafts.values() if self._worth_a_row(draft)]
-
-    def _worth_a_row(self, draft: _Draft) -> bool:
-        leaf = any(m.leaf and m.name == draft.name for m in self.graph.modules)
-        return bool(leaf or draft.parameters or draft.macs or draft.activation or draft.pooled)
+        """Rows in the order in which they first ran; what never ran comes last."""
+        leaves = {module.name for module in self.graph.modules if module.leaf}
+        worth = [
+            draft
+            for draft in self.drafts.values()
+            if draft.name in leaves
+            or draft.parameters
+            or draft.macs
+            or draft.activation
+            or draft.pooled
+        ]
+        return sorted(worth, key=lambda draft: draft.start)
 
     # -- adding up -----------------------------------------------------------------------------
 
@@ -212,12 +225,12 @@ class _Ledger:
         if isinstance(found, Unknown):
             self._cannot(reading, found.effect, found.metrics)
         elif isinstance(found, Product):
-            self._work(draft, found.macs, bool(reading.active))
+            self._work(draft, found.macs, reading.per_example)
         elif isinstance(found, Pooling):
             before, after = draft.pooled or (0, 0)
             draft.pooled = (before + found.data.units, after + found.output.units)
         elif isinstance(found, Contraction):
-            self._work(draft, found.connections, True)
+            self._work(draft, found.connections, reading.per_example)
             return self._connect(draft, reading, found)
         return None
 
@@ -235,15 +248,16 @@ class _Ledger:
         draft.fused_bias = draft.fused_bias or found.bias is not None
         totals = (found.connections, found.inside(reading.padding))
         units = (reading.units, found.output.units)
-        if any(number % self.batch for number in (*totals, *units)):
+        batch = self.batch if reading.per_example else 1
+        if any(number % batch for number in (*totals, *units)):
             self._cannot(
                 reading,
                 f"its sizes do not divide by the batch of {self.batch}",
                 ("connections", "dense_params", "pooling"),
             )
             return None
-        nominal, inside = (number // self.batch for number in totals)
-        units_in, units_out = (number // self.batch for number in units)
+        nominal, inside = (number // batch for number in totals)
+        units_in, units_out = (number // batch for number in units)
         draft.connections = (draft.connections or 0) + nominal
         draft.inside += inside
         draft.dense += units_in * units_out
@@ -279,6 +293,9 @@ class _Ledger:
                 if source not in used_by:
                     used_by[source] = draft
                     draft.first_uses.append(source)
+        siblings: dict[int, list[int]] = {}
+        for index, parameter in enumerate(self.graph.parameters):
+            siblings.setdefault(parameter.module, []).append(index)
         ran = {self.graph.calls[r.operator.call].module for r in self.readings}
         ran |= {call.module for call in self.graph.calls}
         for index, parameter in enumerate(self.graph.parameters):
@@ -287,12 +304,18 @@ class _Ledger:
             )
             if owner is not None:
                 self._draft(owner).parameters.append(index)
-            elif index in used_by:
-                used_by[index].parameters.append(index)
             else:
-                self._draft(parameter.module).parameters.append(index)
+                # A layer whose tensors another one uses, as attention does its output layer's.
+                users = (used_by[i] for i in siblings[parameter.module] if i in used_by)
+                home = next(users, None) or self._draft(parameter.module)
+                home.parameters.append(index)
 
-    def _finish(self, draft: _Draft, seen: dict[int, receptive.Sight]) -> Layer:
+    def _finish(
+        self,
+        draft: _Draft,
+        seen: dict[int, receptive.Sight],
+        holders: dict[int, list[_Draft]],
+    ) -> Layer:
         graph = self.graph
         own = [graph.parameters[index] for index in draft.parameters]
         bias = sum(p.tensor.units for p in own if p.is_bias)
@@ -327,24 +350,28 @@ class _Ledger:
             flops=2 * draft.macs,
             activation_bytes=draft.activation,
             receptive_field=None if draft.output is None else receptive.of(draft.output, seen),
-            shared_with=self._shared_with(draft),
+            shared_with=self._shared_with(draft, holders),
             calls=len(calls),
         )
 
-    def _shared_with(self, draft: _Draft) -> tuple[str, ...]:
+    def _holders(self) -> dict[int, list[_Draft]]:
+        """The rows that hold or use each parameter."""
+        holders: dict[int, list[_Draft]] = {}
+        for draft in self.drafts.values():
+            for index in {*draft.parameters, *draft.sources}:
+                holders.setdefault(index, []).append(draft)
+        return holders
+
+    def _shared_with(self, draft: _Draft, holders: dict[int, list[_Draft]]) -> tuple[str, ...]:
         """Other rows and registrations that hold or use the same parameters."""
-        mine = {*draft.parameters, *draft.sources}
         names: dict[str, None] = {}
-        for other in self.drafts.values():
-            if other is not draft and mine & {*other.parameters, *other.sources}:
-                names[other.name] = None
+        for index in sorted({*draft.parameters, *draft.sources}):
+            names.update(dict.fromkeys(other.name for other in holders[index]))
         for index in draft.parameters:
             for module, full in self.graph.parameters[index].also:
                 holder = full.rpartition(".")[0]
                 if self.graph.modules[module].name != draft.name:
                     names[holder] = None
-        for record in self.graph.modules:
-            if record.name == draft.name:
-                names.update(dict.fromkeys(record.aliases))
+        names.update(dict.fromkeys(self.aliases.get(draft.name, ())))
         names.pop(draft.name, None)
         return tuple(names)

@@ -8,6 +8,7 @@ an operator without a shape rule) runs on real tensors instead, and the graph's 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -82,7 +83,7 @@ def _run(
             for tensor in tensors([*arguments, *named.values()]):
                 recorder.graph_inputs.append(recorder.number(tensor))
             try:
-                with user_code("the model's forward"), recorder:
+                with user_code("the model's forward"), _eager(), recorder:
                     result = twin(*arguments, **named)
             except UserCodeError as error:
                 raise UserCodeError(f"{error}{recorder.place()}") from error.__cause__
@@ -90,6 +91,17 @@ def _run(
     finally:
         random.setstate(state)
     return recorder.graph(outputs, batch)
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """What is compiled in the model runs as it is written, operator by operator."""
+    # Where nothing was compiled, torch.compile is not loaded yet, and loading it takes seconds.
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager

@@ -125,14 +125,17 @@ class Recorder:
         first: dict[int, tuple[str, int, torch.Tensor]] = {}
         also: dict[int, list[tuple[int, str]]] = {}
         for prefix, module in twin.named_modules():
+            # What parametrizations hold belongs to the module whose tensor they compute.
+            holder = f".{prefix}".partition(".parametrizations.")[0].removeprefix(".")
+            owner = indices[holder]
             for name, tensor in getattr(module, kind).items():
                 if tensor is None:
                     continue
                 full = f"{prefix}.{name}" if prefix else name
                 if id(tensor) in first:
-                    also.setdefault(id(tensor), []).append((indices[prefix], full))
+                    also.setdefault(id(tensor), []).append((owner, full))
                 else:
-                    first[id(tensor)] = (full, indices[prefix], tensor)
+                    first[id(tensor)] = (full, owner, tensor)
         records = []
         for key, (name, module_index, tensor) in first.items():
             record = self.see(tensor)
@@ -185,10 +188,9 @@ class Recorder:
     def _watch(self, module: nn.Module, index: int) -> None:
         def enter(_: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
             first = next(iter(tensors([*arguments, *keywords.values()])), None)
-            parent = self._stack[-1] if self._stack else -1
             shape = None if first is None else tuple(first.shape)
             self._stack.append(len(self._calls))
-            self._calls.append(Call(index, parent, shape))
+            self._calls.append(Call(index, len(self._operators), shape))
 
         def leave(_: nn.Module, __: Any, ___: Any, result: Any) -> None:
             first = next(iter(tensors(result)), None)
@@ -205,6 +207,11 @@ class _DispatchMode(TorchDispatchMode):
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self._recorder = recorder
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # The default imports all of torch.compile at the first operator, which takes over a second.
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,0 +1,326 @@
+"""Ledgers: golden files, figures known by hand, totals that are sums, and honesty about the rest."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+import torch
+from ledger_golden import FOLDER, document
+from ledger_networks import NETWORKS, Functional
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from striate.errors import RequestError, UserCodeError
+from striate.ledger import Ledger, Limit, count
+
+GOLDEN = [pytest.param(name, id=name) for name in NETWORKS]
+
+
+def ledger(name: str) -> Ledger:
+    make, inputs = NETWORKS[name]
+    return count(make(), *inputs, name=name)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str) -> None:
+    assert json.loads(json.dumps(document(name))) == json.loads(
+        (FOLDER / f"{name}.json").read_text()
+    )
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_totals_are_the_sums_of_the_rows(name: str) -> None:
+    found = ledger(name)
+    totals, layers = found.totals, found.layers
+    for metric in ("params", "macs", "flops", "activation_bytes"):
+        assert sum(getattr(layer, metric) for layer in layers) == getattr(totals, metric)
+    for metric in ("connections", "connections_inside", "dense_params"):
+        assert sum(getattr(layer, metric) or 0 for layer in layers) == getattr(totals, metric)
+    assert len({layer.name for layer in layers}) == len(layers)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_parameters_and_bytes_are_those_of_the_module(name: str) -> None:
+    make, inputs = NETWORKS[name]
+    model = make()
+    totals = count(model, *inputs).totals
+    stored = [*model.parameters(), *model.buffers()]
+    assert totals.params == sum(p.numel() for p in model.parameters())
+    assert totals.buffers == sum(b.numel() for b in model.buffers())
+    assert totals.weight_bytes == sum(t.numel() * t.element_size() for t in stored)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_ideas_multiply_to_the_total(name: str) -> None:
+    ideas = ledger(name).ideas
+    if ideas.total.factor is None:
+        return
+    parts = (ideas.locality, ideas.sharing, ideas.pooling)
+    product = 1.0
+    for part in parts:
+        assert part.factor is not None
+        product *= part.factor
+    assert product == pytest.approx(ideas.total.factor)
+    assert sum(part.saved or 0 for part in parts) == ideas.total.saved
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_batch_changes_nothing_per_example(name: str) -> None:
+    make, inputs = NETWORKS[name]
+    model = make()
+
+    def with_batch(size: int) -> Ledger:
+        shapes = [tuple(i.shape) if isinstance(i, Tensor) else i for i in inputs]
+        dtypes = [i.dtype if isinstance(i, Tensor) else torch.float32 for i in inputs]
+        tensors = [
+            torch.zeros(size, *shape[1:], dtype=dtype, device="meta")
+            for shape, dtype in zip(shapes, dtypes, strict=True)
+        ]
+        return count(model, *tensors)
+
+    one, three = with_batch(1), with_batch(3)
+    assert one.ideas == three.ideas
+    assert one.totals.macs == one.totals.macs_per_example == three.totals.macs_per_example
+    for metric in ("connections", "connections_inside", "connections_with_bias", "dense_params"):
+        assert [getattr(layer, metric) for layer in one.layers] == [
+            getattr(layer, metric) for layer in three.layers
+        ]
+
+
+def test_figures_known_by_hand() -> None:
+    """LeNet-5's C1 as published: 156 weights with biases, 122,304 connections with biases."""
+    first = ledger("lenet").layers[0]
+    assert (first.params, first.connections_with_bias) == (156, 122_304)
+    found = ledger("lenet")
+    # Without poolings: 28x28x6 -> 24x24x16 -> 120 -> 84 -> 10.
+    dense = 784 * 4704 + 4704 * 9216 + 9216 * 120 + 120 * 84 + 84 * 10
+    assert found.totals.dense_params + (found.ideas.pooling.saved or 0) == dense
+
+
+def test_vgg16_as_published() -> None:
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        if width:
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = width
+        else:
+            layers.append(nn.MaxPool2d(2))
+    layers += [nn.Flatten(), nn.Linear(25088, 4096), nn.Linear(4096, 4096), nn.Linear(4096, 1000)]
+    with torch.device("meta"):
+        model = nn.Sequential(*[copy.deepcopy(layer).to("meta") for layer in layers])
+    totals = count(model, (1, 3, 224, 224)).totals
+    assert (totals.params, totals.macs) == (138_357_544, 15_470_264_320)
+
+
+def test_exact_beyond_64_bits() -> None:
+    with torch.device("meta"):
+        model = nn.Conv2d(10**4, 10**4, 1)
+    found = count(model, (1, 10**4, 10**4, 10**4))
+    assert found.totals.connections == 10**16
+    assert found.totals.dense_params == 10**24
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten())
+    model.append(nn.utils.parametrizations.spectral_norm(nn.Linear(72, 3)))
+    seen: list[torch.Size] = []
+    model[0].register_forward_hook(lambda m, i, o: seen.append(o.shape))
+    model(torch.rand(4, 1, 8, 8)).sum().backward()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    grads = {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
+    identities = {key: id(p) for key, p in model.named_parameters()}
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+    longer, image = nn.Sequential(model, NeedsValues()), torch.rand(2, 1, 8, 8)
+    state = torch.get_rng_state()
+    count(model, (2, 1, 8, 8))
+    assert count(longer, image).notes
+    assert torch.equal(state, torch.get_rng_state())
+    assert model.training
+    assert all(module.training for module in model.modules())
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert {key: id(p) for key, p in model.named_parameters()} == identities
+    assert hooks == [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        assert torch.equal(grads[key], parameter.grad)
+        assert parameter.device.type == "cpu"
+        assert not hasattr(parameter, "_striate_id")
+
+
+class NeedsValues(nn.Module):
+    """Its path depends on the values, and it keeps state outside buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.last: Tensor | None = None
+        self.dense = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.last = x
+        return self.dense(x) if x.abs().sum().item() >= 0 else x
+
+
+def test_a_forward_that_needs_values_runs_on_real_tensors_and_says_so() -> None:
+    model = NeedsValues()
+    found = count(model, (2, 3))
+    assert found.status == "complete"
+    assert found.totals.macs == 18
+    assert "real tensors" in found.notes[0]
+    assert "item()" in found.notes[0]
+    assert (model.calls, model.last) == (0, None)
+
+
+def test_what_has_no_rule_makes_the_ledger_partial_and_is_named() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deep = nn.Sequential(nn.Identity(), nn.Bilinear(3, 3, 2))
+            self.head = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.deep[1](x, x))
+
+    found = count(Both(), (1, 3), limits=[Limit("macs", 10**6, ""), Limit("params", 10**6, "")])
+    assert found.status == "partial"
+    (entry,) = found.unsupported
+    assert (entry.operator, entry.where) == ("aten._trilinear", "deep.1")
+    assert {"macs", "flops", "connections"} <= set(entry.metrics)
+    assert [gate.met for gate in found.gates] == [None, True]
+
+
+def test_a_recount_that_shapes_do_not_permit_is_said() -> None:
+    found = ledger("unet")
+    assert found.ideas.pooling.factor is None
+    assert found.ideas.locality.factor is not None
+    assert [entry.metrics for entry in found.unsupported] == [("pooling",)]
+
+
+def test_unused_parameters_have_a_row() -> None:
+    model = Functional()
+    model.register_module("spare", nn.Linear(2, 3))
+    model.register_parameter("extra", nn.Parameter(torch.zeros(5)))
+    found = {layer.name: layer for layer in count(model, (1, 1, 28, 28)).layers}
+    assert (found["spare"].params, found["spare"].calls) == (9, 0)
+    assert found[""].params == 5
+
+
+def test_tied_and_shared() -> None:
+    tied = {layer.name: layer for layer in ledger("tied").layers}
+    assert tied["output"].params == 0
+    assert tied["output"].shared_with == ("embedding",)
+    twice = nn.Linear(4, 4)
+    found = count(nn.Sequential(twice, nn.ReLU(), twice), (1, 4))
+    assert found.totals.params == 20
+    (row,) = [layer for layer in found.layers if layer.type == "Linear"]
+    assert (row.calls, row.connections, row.sharing_factor, row.shared_with) == (2, 32, 2, ("2",))
+
+
+def test_two_parameters_over_one_memory_are_one() -> None:
+    first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    second.weight = nn.Parameter(first.weight.detach())
+    assert second.weight is not first.weight
+    assert count(nn.Sequential(first, second), (1, 3)).totals.params == 9
+
+
+def test_frozen_half_precision() -> None:
+    model = nn.Linear(4, 4).half().requires_grad_(False)
+    totals = count(model, (1, 4)).totals
+    assert (totals.params, totals.trainable, totals.weight_bytes) == (20, 0, 40)
+
+
+def test_a_compiled_model_is_counted_as_it_is_written() -> None:
+    model = nn.Sequential(nn.Linear(4, 5), torch.compile(nn.Linear(5, 6)))
+    assert count(model, (1, 4)).totals.macs == 50
+    assert count(torch.compile(nn.Linear(5, 6)), (1, 5)).totals.macs == 30
+
+
+def test_inputs_by_keyword_nested_and_without_a_batch() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(3, 2)
+
+        def forward(self, parts: dict[str, Any], *, scale: Tensor) -> dict[str, Tensor]:
+            return {"out": self.dense(parts["a"][0]) * scale}
+
+    found = count(Nested(), {"a": [(5, 3)]}, keywords={"scale": (5, 2)})
+    assert (found.batch, found.totals.connections) == (5, 6)
+    alone = count(nn.Conv2d(2, 3, 3), (2, 8, 8), batch_dim=None)
+    assert (alone.batch, alone.totals.connections) == (None, 3 * 36 * 18)
+    swapped = count(nn.Linear(3, 2), (7, 5, 3), batch_dim=1)
+    assert (swapped.batch, swapped.totals.connections) == (5, 7 * 6)
+
+
+def test_functions_called_directly_are_seen() -> None:
+    class Direct(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = nn.Parameter(torch.zeros(4, 2, 3, 3))
+            self.left = nn.Parameter(torch.zeros(5, 36))
+            self.right = nn.Parameter(torch.zeros(16, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.conv2d(F.pad(x, (1, 1, 1, 1)), self.kernel, stride=2)
+            # A low-rank weight made in the forward, and a weight on the left.
+            return torch.einsum("nk,kr,ro->no", x.flatten(1)[:, :36], self.left.t(), self.right.t())
+
+    (row,) = count(Direct(), (2, 2, 6, 6)).layers
+    assert row.weights == 72 + 180 + 80
+    # 4 channels x 9 positions x 18 taps, then 36 x 5 and 5 x 16.
+    assert row.connections == 648 + 180 + 80
+    assert row.connections_inside == 4 * 2 * (2 + 3 + 3) ** 2 + 260
+    assert row.dense_params == 72 * 36 + 180 + 80
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: count(nn.Linear(3, 2)), "no input"),
+        (lambda: count(nn.Linear(3, 2), (1, 4)), r"given 1x4"),
+        (
+            lambda: count(nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), (1, 3)),
+            r"in 1 \(Linear\)",
+        ),
+        (lambda: count(nn.Linear(3, 2), (0, 3)), "at least one example"),
+        (lambda: count(nn.Linear(3, 2), (1, -3)), "negative"),
+        (lambda: count(nn.Linear(3, 2), (1, 3), batch_dim=4), "batch_dim=4"),
+        (lambda: count(nn.LazyLinear(2), (1, 3)), "not initialised"),
+    ],
+)
+def test_bad_input_is_a_request_error_in_one_line(call: Any, words: str) -> None:
+    with pytest.raises(RequestError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_exception_of_the_model_is_shown_as_its_own() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise KeyError("depth")
+
+    with pytest.raises(
+        UserCodeError, match=r"KeyError: 'depth' \(.*test_count.py:\d+\) in 0 \(Broken\)"
+    ):
+        count(nn.Sequential(Broken()), (1, 3))
+
+
+def test_no_model() -> None:
+    with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
+        count("resnet", (1, 3))  # type: ignore[arg-type]
+
+
+def test_peak_memory_counts_what_lives_at_once() -> None:
+    # Input, then one layer's input and output at a time: 4 + 8, 8 + 2 floats; the input is held.
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    assert count(model, (1, 4)).totals.peak_activation_bytes == 4 * (4 + 8 + 2)
+    held = nn.Sequential(*[nn.Linear(4, 4) for _ in range(9)])
+    assert count(held, (1, 4)).totals.peak_activation_bytes == 4 * (4 + 4 + 4)
