@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import struct
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_a_large_set_lies_in_a_file_without_a_name(
     data = resolve(saved(tmp_path, **pair(colour)), preprocess=grey)
     assert data.train.batch(np.arange(3))[0].shape == (3, 1, 4, 4)
     assert list((tmp_path / "temporary").iterdir()) == []
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(RequestError, match=r"No space left on device.*TMPDIR"):
+        resolve(saved(tmp_path, **pair(colour)), preprocess=grey)
+
+
+def test_a_folder_that_may_not_be_listed(idx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(RequestError, match=r"--data idx:.*: cannot be read: .*: Permission denied"):
+        resolve(f"idx:{idx}")
 
 
 def changed(**arrays: Any) -> dict[str, Any]:

@@ -80,6 +80,12 @@ def test_zoo_networks_have_the_weights_they_are_known_for(
     assert zoo.input_shape(name, {}) == shape  # also without data
 
 
+def test_the_article_takes_no_shape_from_data() -> None:
+    source = resolve("zoo:article", {"size": 20, "kernel": 3}, shape=(3, 8, 8), classes=10)
+    assert source.input_shape == (1, 20, 20)
+    assert source.build()(torch.zeros(1, 1, 20, 20)).shape[-2:] == (10, 10)
+
+
 @pytest.mark.parametrize("name", ["mlp", "lenet5", "keras-cnn", "digits"])
 @pytest.mark.parametrize("shape", [(3, 13, 17), (1, 33, 12)])
 def test_zoo_networks_fit_the_shape_of_the_data(name: str, shape: tuple[int, int, int]) -> None:

@@ -161,7 +161,11 @@ def _read(reading: Reading) -> Loaded:
         likely = form or READERS.get(nearest(prefix, READERS) or "")
         hint = f"; did you mean {likely}?" if likely else ""
         raise reading.error(f"no such data{hint} Expected {listing(known, most=9)}")
-    return cast("Callable[[Reading], Loaded]", module.read)(reading)
+    read = cast("Callable[[Reading], Loaded]", module.read)
+    try:
+        return read(reading)
+    except OSError as error:  # a folder that may not be listed, a disk that fails
+        raise reading.error(f"cannot be read: {error.filename}: {error.strerror}") from error
 
 
 def _divided(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -68,9 +69,22 @@ class Reading:
 
 
 def allocate(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Values:
-    """An array to fill; from 2 GB on it lies in a temporary file that is gone when the process is."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
+    """An array to fill; from 2 GB on it lies in a temporary file that is gone when the process is.
+
+    Raises RequestError where the disk has no room for it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= IN_MEMORY_BYTES:
         return np.empty(shape, dtype=dtype)
     # The file has no name, so nothing is left behind whatever ends the process; the map keeps it open.
-    with tempfile.TemporaryFile(prefix="striate-") as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile(prefix="striate-") as file:
+            if hasattr(os, "posix_fallocate"):
+                # Without room set aside, a disk that fills up later would end the process by a signal.
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+    except OSError as error:
+        raise RequestError(
+            f"the decoded data take {size / 1e9:.1f} GB, and {tempfile.gettempdir()} does not hold them"
+            f" ({error.strerror}); set TMPDIR to a folder with room, or use --size"
+        ) from error

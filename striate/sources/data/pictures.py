@@ -39,6 +39,10 @@ _BROKEN = (
     EOFError,
     struct.error,
     zlib.error,
+    # The next three come out of Pillow's TIFF reader, for tags and palettes that were damaged.
+    TypeError,
+    IndexError,
+    OverflowError,
 )
 
 T = TypeVar("T")
