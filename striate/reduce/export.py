@@ -10,12 +10,13 @@ import copy
 import importlib.util
 import io
 import logging
+import re
 import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -241,23 +242,23 @@ def _run_onnx(path: Path, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         raise _ReadBack(_reason("onnxruntime", error)) from error
 
 
-def _reason(who: str, error: Exception) -> str:
-    """An exception in one line."""
-    lines = str(error).strip().splitlines() or ["(no message)"]
+def _reason(who: str, error: BaseException) -> str:
+    """The first cause of an exception, in one line without colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines() or ["(no message)"]
     return f"{who}: {type(error).__name__}: {lines[0]}"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings and log lines; what they print goes to standard error."""
-    loggers = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+    """Without what the exporters print, log and warn of: whole graphs, where a forward cannot be traced."""
+    disabled = logging.root.manager.disable
+    nowhere = io.StringIO()
+    with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(disabled)

@@ -93,8 +93,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     Seeds torch, NumPy and Python alike: a user's forward or augmentation may draw from any.
     """
     python, legacy = random.getstate(), np.random.get_state()
-    devices = [device] if device.type != "cpu" else []
-    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,18 @@ def test_a_program_is_loaded_again_for_any_batch(program: Path) -> None:
 
 @pytest.mark.parametrize(("function", "name"), [(export_program, "pt2"), (export_onnx, "onnx")])
 def test_a_failed_export_leaves_its_reason_and_no_file(
-    tmp_path: Path, function: type[Exported], name: str
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    function: Callable[[nn.Module, Tensor, Path], Exported],
+    name: str,
 ) -> None:
     path = tmp_path / f"model.{name}"
-    found = function(Stubborn(), images(), path)  # type: ignore[arg-type]
+    found = function(Stubborn(), images(), path)
     assert found.reason is not None
     assert found.reason.startswith("torch.")
     assert "\n" not in found.reason
     assert not path.exists()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_program_that_differs_is_not_kept(
