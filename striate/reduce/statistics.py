@@ -17,7 +17,7 @@ def wilson(right: int, count: int, confidence: float = 0.95) -> tuple[float, flo
 
     >>> low, high = wilson(95, 100)
     >>> round(low, 4), round(high, 4)
-    (0.8883, 0.9785)
+    (0.8882, 0.9785)
     """
     from scipy.stats import binomtest  # slow to import, and most commands never ask for an interval
 
