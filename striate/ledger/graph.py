@@ -129,4 +129,6 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     batch: int | None
+    #: The axis of the first input that is the batch; None where it has none.
+    batch_dim: int | None = 0
     notes: tuple[str, ...] = field(default=())

@@ -53,7 +53,7 @@ Sight: TypeAlias = Grid | Everything | Scattered
 def receptive_fields(graph: Graph, readings: Sequence[Reading]) -> dict[int, Sight]:
     """What the units of each tensor see of the network's first input, by tensor id."""
     seen: dict[int, Sight] = {}
-    if not graph.inputs or len(graph.inputs[0].shape) < 3:
+    if graph.batch_dim != 0 or not graph.inputs or len(graph.inputs[0].shape) < 3:
         return seen
     image = graph.inputs[0]
     sizes = image.shape[2:]

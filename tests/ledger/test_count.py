@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -177,6 +178,42 @@ def test_a_forward_that_needs_values_runs_on_real_tensors_and_says_so() -> None:
     assert "real tensors" in found.notes[0]
     assert "item()" in found.notes[0]
     assert (model.calls, model.last) == (0, None)
+
+
+def test_what_cannot_be_copied_is_shared_and_said() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    model[0].register_forward_hook(Watcher())
+    found = count(model, (1, 3))
+    assert found.totals.macs == 6
+    assert found.notes == (
+        "ran with the model's own lock, which cannot be copied",
+        "ran with the model's own 0._forward_hooks, which cannot be copied",
+    )
+    assert len(model[0]._forward_hooks) == 1
+    assert not model[1]._forward_hooks
+
+
+class Watcher:
+    """A hook that holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __call__(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        pass
+
+
+def test_a_forward_that_changes_weights_changes_none_of_the_models() -> None:
+    class Clamps(NeedsValues):
+        def forward(self, x: Tensor) -> Tensor:
+            self.dense.weight.data.clamp_(0, 0)
+            return super().forward(x)
+
+    model = Clamps()
+    before = model.dense.weight.clone()
+    assert count(model, (2, 3)).notes
+    assert torch.equal(before, model.dense.weight)
 
 
 def test_what_has_no_rule_makes_the_ledger_partial_and_is_named() -> None:

@@ -52,14 +52,14 @@ def capture(
         )
     batch = batch_size(given, named, batch_dim)
     try:
-        return _run(model, given, named, batch, on_meta=True)
+        return replace(_run(model, given, named, batch, on_meta=True), batch_dim=batch_dim)
     except UserCodeError as error:
         if any(tensor.is_meta for tensor in model.parameters()):
             raise
         reason = error
     graph = _run(model, given, named, batch, on_meta=False)
     note = f"ran on real tensors, because without values the forward fails: {reason}"
-    return replace(graph, notes=(note,))
+    return replace(graph, batch_dim=batch_dim, notes=(note, *graph.notes))
 
 
 def _run(
@@ -71,7 +71,8 @@ def _run(
     on_meta: bool,
 ) -> Graph:
     devices = {p.device for p in model.parameters()} if not on_meta else set()
-    twin = twin_of(model, on_meta).eval()
+    twin, shared = twin_of(model, on_meta)
+    twin.eval()
     place = torch.device("meta") if on_meta else next(iter(devices), torch.device("cpu"))
     arguments = [materialise(value, place) for value in inputs]
     named = {name: materialise(value, place) for name, value in keywords.items()}
@@ -90,7 +91,8 @@ def _run(
             outputs = tuple(recorder.see(tensor) for tensor in tensors(result))
     finally:
         random.setstate(state)
-    return recorder.graph(outputs, batch)
+    notes = [f"ran with the model's own {name}, which cannot be copied" for name in shared]
+    return replace(recorder.graph(outputs, batch), notes=tuple(notes))
 
 
 @contextmanager

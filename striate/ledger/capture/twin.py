@@ -30,42 +30,60 @@ class _CopyTensors(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def twin_of(model: nn.Module, on_meta: bool) -> nn.Module:
-    """A copy with meta tensors, or one that shares the parameters and has buffers of its own."""
+def twin_of(model: nn.Module, on_meta: bool) -> tuple[nn.Module, tuple[str, ...]]:
+    """A copy with meta tensors (or with copies of the real ones), to run in the model's place.
+
+    Also returns the names of attributes that cannot be copied (locks, open files, generators): the
+    copy shares those with the model.
+    """
 
     def duplicate(tensor: torch.Tensor) -> torch.Tensor:
         with torch.no_grad(), torch._C.DisableTorchFunction():
-            twin = torch.empty_like(tensor, device="meta") if on_meta else tensor.detach().clone()
-        return twin
+            return torch.empty_like(tensor, device="meta") if on_meta else tensor.detach().clone()
 
     memo: dict[int, Any] = {}
-    same: dict[Any, torch.Tensor] = {}
+    same: dict[Any, nn.Parameter] = {}
     for module in model.modules():
         for parameter in module._parameters.values():
             if parameter is None or id(parameter) in memo:
                 continue
             # Two parameters over the same memory are one stored, trained tensor.
             place = _place(parameter)
-            if place is not None and place in same:
-                memo[id(parameter)] = same[place]
-                continue
-            twin: torch.Tensor = parameter
-            if on_meta:
+            if place is None or place not in same:
                 twin = nn.Parameter(duplicate(parameter), requires_grad=parameter.requires_grad)
-            memo[id(parameter)] = twin
-            if place is not None:
-                same[place] = twin
+                same[id(parameter) if place is None else place] = twin
+            memo[id(parameter)] = same[id(parameter) if place is None else place]
         for buffer in module._buffers.values():
             if buffer is not None and id(buffer) not in memo:
                 memo[id(buffer)] = duplicate(buffer)
     with _CopyTensors(duplicate):
         try:
-            return copy.deepcopy(model, memo)
-        except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
-            raise RequestError(
-                f"count: the model cannot be copied ({type(error).__name__}: {error}); remove "
-                "locks, files and generators from its attributes or give it a __deepcopy__"
-            ) from error
+            return copy.deepcopy(model, dict(memo)), ()
+        except Exception as error:  # what an attribute raises when copied is its own affair
+            shared = _share_uncopyable(model, memo)
+            if not shared:
+                raise RequestError(
+                    f"count: the model cannot be copied: {type(error).__name__}: {error}"
+                ) from error
+            return copy.deepcopy(model, memo), shared
+
+
+def _share_uncopyable(model: nn.Module, memo: dict[int, Any]) -> tuple[str, ...]:
+    """Make a coming copy use the model's own objects where they cannot be copied; their names."""
+    shared = []
+    for prefix, module in model.named_modules():
+        for name, value in vars(module).items():
+            # The module's own dictionaries (hooks among them) must be the copy's own.
+            inner = name.startswith("_") and isinstance(value, dict)
+            for entry in value.values() if inner else [value]:
+                if id(entry) in memo or isinstance(entry, nn.Module):
+                    continue
+                try:
+                    copy.deepcopy(entry, dict(memo))
+                except Exception:  # its name is returned, and said in the ledger
+                    memo[id(entry)] = entry
+                    shared.append(f"{prefix}.{name}" if prefix else name)
+    return tuple(shared)
 
 
 def _place(tensor: torch.Tensor) -> Any:
