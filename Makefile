@@ -19,7 +19,7 @@ help: ## this list
 	@echo "make ..."
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(VENV)/.has-shrink ## a network made ten times smaller, on the embedded data, in minutes
+demo: $(VENV)/.has-shrink ## a network made twenty times smaller, on the embedded data, in minutes
 	@$(BIN)/python examples/demo.py
 
 # One thread a worker: tests run beside each other instead of sharing the cores within.

@@ -13,27 +13,30 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-BUDGET_PERCENT = 10
+from rich.console import Console
+
+from striate.jobs.summary import shrink_panel
+
+BUDGET_PERCENT = 5
 SHRINK = (
     *("shrink", "zoo:digits", "--data", "digits"),
     *("--pretrain", "12", "--budget", f"{BUDGET_PERCENT}%", "--epochs", "8"),
 )
 
 
-def striate(*arguments: str) -> None:
-    """Show a command, and run it as a shell would; its failure ends the demo."""
+def striate(*arguments: str, read: bool = False) -> dict:
+    """Show a command and run it, as a shell would; its failure ends the demo.
+
+    With `read`, what it prints as JSON is returned instead of shown.
+    """
     print(f"\n$ striate {' '.join(arguments)}\n", flush=True)
-    done = subprocess.run([sys.executable, "-m", "striate", *arguments])
+    done = subprocess.run(
+        [sys.executable, "-m", "striate", *arguments, *(["--json"] if read else [])],
+        stdout=subprocess.PIPE if read else None,
+    )
     if done.returncode:
         raise SystemExit(f"demo: striate {arguments[0]} ended with exit code {done.returncode}")
-
-
-def answer(*arguments: str) -> dict:
-    """The JSON document that a command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "striate", *arguments], stdout=subprocess.PIPE, check=True
-    )
-    return json.loads(done.stdout)
+    return json.loads(done.stdout) if read else {}
 
 
 def stages(result: dict) -> Iterator[tuple[str, float]]:
@@ -81,21 +84,23 @@ def main(run: Path) -> None:
     print("\nA small network for pictures of digits: where its weights are.")
     striate("count", "zoo:digits")
     print(f"\nTrain it, then make it {100 // BUDGET_PERCENT} times smaller.")
-    striate(*SHRINK, "--out", str(run))
+    result = striate(*SHRINK, "--out", str(run), read=True)
 
-    result = json.loads((run / "result.json").read_text())
-    print(f"\nValidation accuracy ({result['shrunk']['validation']['examples']} images)")
+    print(f"\nValidation accuracy ({result['shrunk']['validation']['examples']} images)\n")
     for stage, accuracy in stages(result):
         print(f"  {stage:<20} {accuracy:7.2%}  {'█' * round(40 * accuracy)}")
 
-    article = answer("count", "zoo:article", "--format", "json")
-    again = answer("evaluate", str(run), "--json")
-    print("\nWhat this claims")
+    print("\nIs it so? The ledger, and the network read again in a new process:")
+    article = striate("count", "zoo:article", read=True)
+    again = striate("evaluate", str(run), read=True)
     broken = []
     for claim, holds in claims(result, article, again, run):
         print(f"  {'yes' if holds else 'NO '}  {claim}")
         if not holds:
             broken.append(claim)
+
+    print()
+    Console().print(shrink_panel(result, run))
     if broken:
         raise SystemExit(f"demo: does not hold: {'; '.join(broken)}")
 
