@@ -22,7 +22,6 @@ from striate.ledger.operators import (
     Padding,
     Plain,
     Pooling,
-    Product,
     Window,
 )
 from striate.ledger.provenance import Reading
@@ -127,7 +126,7 @@ def without_pooling(
         else:
             shape, text = _shape_without(reading, shapes)
             problem = None if shape is not None else Unpooled(index, text)
-        if isinstance(found, Contraction):
+        if isinstance(found, Contraction) and reading.is_layer:
             if shape is None:
                 return counts, problem
             data = shapes.get(found.data.id) or found.data.shape
@@ -175,13 +174,12 @@ def _shape_without(
         if not found.keeps_axes:  # the mean that left no axes: its inputs, one behind the other
             result = (result[0], prod(result[1:]))
     elif isinstance(found, Contraction):
-        result = _contracted(found, shape(found.data))
-        text = "the larger input does not fit"
-    elif isinstance(found, Product):
-        left, right = (shape(t) for t in found.operands[:2])
-        if len(left) > 1 and len(right) > 1 and left[-1] == right[-2]:
-            result = (*left[:-1], right[-1])
-        text = "the two activations no longer fit together"
+        if reading.is_layer or found.form != "matmul":
+            result = _contracted(found, shape(found.data))
+            text = "the larger input does not fit"
+        else:
+            result = _product(shape(found.data), shape(found.weight))
+            text = "the two activations no longer fit together"
     elif isinstance(found, ElementWise):
         if operator.pointwise:
             result = _broadcast([shape(t) for t in operator.inputs])
@@ -228,6 +226,13 @@ def _contracted(found: Contraction, data: Shape) -> Shape | None:
     else:
         spatial = [_outputs(size, w) for size, w in zip(data[-axes:], found.windows, strict=True)]
     return (*data[: -axes - 1], found.output.shape[-axes - 1], *spatial)
+
+
+def _product(left: Shape, right: Shape) -> Shape | None:
+    """Of two activations: nothing is resized to make them fit."""
+    if min(len(left), len(right)) < 2 or left[-1] != right[-2] or left[:-2] != right[:-2]:
+        return None
+    return (*left[:-1], right[-1])
 
 
 def _outputs(size: int, w: Window) -> int:

@@ -36,6 +36,8 @@ class Window:
 class Contraction:
     """Products summed: a matrix product of `data` and `weight`, or windows of `data` under `weight`.
 
+    In a matrix product of two activations, such as attention's, the second stands as `weight`.
+
     `connections` counts every tap, `pairs` those of one window axis combination: the taps inside are
     `pairs` times the product over axes of `Window.inside`.
     """
@@ -74,7 +76,7 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A contraction of two activations, such as attention's: work, but no weights."""
+    """Attention as one operator, a contraction of three activations: work, but no weights."""
 
     operands: tuple[Tensor, ...]
     macs: int

@@ -16,7 +16,6 @@ from striate.ledger.operators import (
     Moved,
     Padding,
     Plain,
-    Product,
     effect,
 )
 
@@ -31,6 +30,9 @@ class Reading:
     active: tuple[Tensor, ...]
     #: Indices of the parameters that the weight of a contraction is made of.
     sources: frozenset[int] = frozenset()
+    #: Of a contraction: whether weights meet activations, not two activations (attention) or
+    #: weights in the making.
+    is_layer: bool = False
     #: Whether the work grows with the batch.
     per_example: bool = True
     #: Units that the data of a contraction stand for: paddings and copies are not units.
@@ -77,7 +79,9 @@ def read(graph: Graph) -> tuple[Reading, ...]:
             origins[output.storage] = None if made is None or before is None else made | before
     weightlike.met.update(*(weightlike.pending.get(t.storage, ()) for t in graph.outputs))
     for index in weightlike.computed - weightlike.met:
-        readings[index] = _as_product(readings[index])
+        readings[index] = replace(
+            readings[index], is_layer=False, sources=frozenset(), per_example=False
+        )
     return tuple(readings)
 
 
@@ -99,7 +103,7 @@ class _Weightlike:
     def note(self, index: int, reading: Reading) -> None:
         found, operator = reading.effect, reading.operator
         as_weight: tuple[int, ...] = ()
-        if isinstance(found, Contraction):
+        if isinstance(found, Contraction) and reading.is_layer:
             as_weight = (found.weight.storage, *([found.bias.storage] if found.bias else []))
         behind: frozenset[int] = frozenset()
         for tensor in operator.inputs:
@@ -108,7 +112,7 @@ class _Weightlike:
                 behind |= known
             elif tensor.storage not in as_weight:
                 self.met |= known
-        if isinstance(found, Contraction) and not reading.active:
+        if reading.is_layer and not reading.active:
             self.computed.add(index)
             behind |= {index}
         for output in operator.outputs:
@@ -116,13 +120,6 @@ class _Weightlike:
                 self.pending[output.storage] = behind
             else:
                 self.pending.pop(output.storage, None)
-
-
-def _as_product(reading: Reading) -> Reading:
-    found = reading.effect
-    assert isinstance(found, Contraction)
-    product = Product((found.data, found.weight), found.connections)
-    return replace(reading, effect=product, sources=frozenset(), per_example=False)
 
 
 def _follow(moved: Moved, stands: dict[int, int]) -> None:
@@ -148,14 +145,13 @@ def _contraction(
         data, weight = weight, data
     per_example = data is None or weight is None
     if data or not weight:
-        # Two activations (attention), or two weights: work, but no layer's weights.
-        product = Product((found.data, found.weight), found.connections)
-        return replace(reading, effect=product, per_example=per_example)
+        return replace(reading, effect=found, per_example=per_example)
     # What is made in the forward (a first state of zeros, positions) is as wide as the batch or not.
     per_example = per_example or found.data.shape[:1] == (batch,)
     return replace(
         reading,
         effect=found,
+        is_layer=True,
         sources=weight,
         per_example=per_example,
         units=stands.get(found.data.id, found.data.units),

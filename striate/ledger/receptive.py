@@ -94,6 +94,9 @@ def _through(
     found = reading.effect
     sight = sights[0]
     if isinstance(found, Contraction):
+        if len(sights) > 1:  # of two activations
+            both = all(isinstance(s, Everything) for s in sights)
+            return _union([s for s in sights if s is not None]) if both else None
         return _contraction(found, sight, batch)
     if isinstance(found, Pooling):
         return _pooling(found, sight, sizes)

@@ -231,7 +231,7 @@ class _Ledger:
             draft.pooled = (before + found.data.units, after + found.output.units)
         elif isinstance(found, Contraction):
             self._work(draft, found.connections, reading.per_example)
-            return self._connect(draft, reading, found)
+            return self._connect(draft, reading, found) if reading.is_layer else None
         return None
 
     def _work(self, draft: _Draft, macs: int, per_example: bool) -> None:

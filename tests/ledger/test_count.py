@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from striate.errors import RequestError, UserCodeError
 from striate.ledger import Ledger, Limit, count
+from striate.nn import LocallyConnected2d
 
 GOLDEN = [pytest.param(name, id=name) for name in NETWORKS]
 
@@ -318,6 +319,56 @@ def test_functions_called_directly_are_seen() -> None:
     assert row.dense_params == 72 * 36 + 180 + 80
 
 
+def test_a_fixed_kernel_is_work_but_no_weights() -> None:
+    class Blur(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("kernel", torch.ones(2, 1, 3, 3))
+            self.conv = nn.Conv2d(2, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.conv2d(F.max_pool2d(x, 2), self.kernel, groups=2, stride=2)
+            return self.conv(x)
+
+    found = count(Blur(), (1, 2, 28, 28))
+    rows = {layer.name: layer for layer in found.layers}
+    assert (rows[""].macs, rows[""].connections, rows[""].weights) == (2 * 36 * 9, None, 0)
+    assert rows["conv"].connections == 4 * 16 * 18
+    # Without the pooling the fixed kernel makes 13x13 of 28x28, and the layer 11x11.
+    assert found.ideas.pooling.saved == 2 * 169 * 4 * 121 - 2 * 36 * 4 * 16
+    assert found.receptive_field == {"size": [14, 14], "stride": [4, 4], "centre": [6.5, 6.5]}
+
+
+def test_two_activations_multiplied_are_work_but_no_weights() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(8, 8, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.dense(x)
+            return (y @ x.transpose(1, 2)).softmax(-1) @ x
+
+    rows = {layer.name: layer for layer in count(Attention(), (3, 5, 8)).layers}
+    assert (rows[""].macs, rows[""].connections) == (3 * 2 * 5 * 5 * 8, None)
+    assert rows["dense"].connections == 5 * 64
+
+
+def test_windows_cut_out_by_hand_count_as_the_local_layer() -> None:
+    class Unfolded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(36, 4, 9))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("nkl,lok->nol", F.unfold(x, 3), self.weight)
+
+    (row,) = count(Unfolded(), (2, 1, 8, 8)).layers
+    (local,) = count(LocallyConnected2d(1, 4, 3, (8, 8), bias=False), (2, 1, 8, 8)).layers
+    for name in ("params", "weights", "connections", "dense_params", "sharing_factor"):
+        assert getattr(row, name) == getattr(local, name)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -331,6 +382,7 @@ def test_functions_called_directly_are_seen() -> None:
         (lambda: count(nn.Linear(3, 2), (1, -3)), "negative"),
         (lambda: count(nn.Linear(3, 2), (1, 3), batch_dim=4), "batch_dim=4"),
         (lambda: count(nn.LazyLinear(2), (1, 3)), "not initialised"),
+        (lambda: count(torch.jit.trace(nn.ReLU(), torch.ones(1)), (1, 3)), "TorchScript"),
     ],
 )
 def test_bad_input_is_a_request_error_in_one_line(call: Any, words: str) -> None:

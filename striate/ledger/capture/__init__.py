@@ -20,7 +20,7 @@ from torch import nn
 from striate.errors import RequestError, UserCodeError, user_code
 from striate.ledger.capture.inputs import Input, batch_size, expand, materialise, tensors
 from striate.ledger.capture.recorder import Recorder
-from striate.ledger.capture.twin import refuse_uninitialised, twin_of
+from striate.ledger.capture.twin import refuse_uncountable, twin_of
 from striate.ledger.graph import Graph
 
 __all__ = ["capture"]
@@ -41,7 +41,7 @@ def capture(
     if not isinstance(model, nn.Module):
         raise TypeError(f"count: model={model!r:.80}: expected a torch.nn.Module")
     model = getattr(model, "_orig_mod", model)  # what torch.compile wrapped
-    refuse_uninitialised(model)
+    refuse_uncountable(model)
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     dtype = dtype or torch.get_default_dtype()
     given = [expand(value, dtype) for value in inputs]

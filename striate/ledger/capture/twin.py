@@ -93,7 +93,14 @@ def _place(tensor: torch.Tensor) -> Any:
     return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
 
 
-def refuse_uninitialised(model: nn.Module) -> None:
+def refuse_uncountable(model: nn.Module) -> None:
+    """Raise for a module whose calls cannot be followed, or whose tensors have no shape yet."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise RequestError(
+                f"count: {name or 'the model'} is TorchScript, which does not show its layers; "
+                "give the module that it was made from"
+            )
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(parameter):
             raise RequestError(
