@@ -11,9 +11,10 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -21,7 +22,7 @@ from striate.errors import RequestError, UnreachableBudget
 from striate.version import __version__
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from striate.jobs.progress import Progress
 
@@ -156,11 +157,13 @@ def count(
         batched=batch_dim == "0",
         budget=tuple(budget or ()),
     )
-    ledger = count_named(request)
-    if json_ or format_ == "json":
-        _print(document.render(ledger))
-    elif not quiet:
-        table.render(ledger, _console())
+    as_json = json_ or format_ == "json"
+    with _results(as_json) as out:
+        ledger = count_named(request)
+        if as_json:
+            out.print(document.render(ledger))
+        elif not quiet:
+            out.print(table.render(ledger, out.width))
     code, lines = exit_code(ledger, allow_partial)
     for line in lines:
         _complain(f"striate count: {line}")
@@ -271,19 +274,22 @@ def shrink(
     )
     place = free_directory() if out is None else out
     command = _command()
-    try:
-        finished = shrink_named(request, place, _progress(quiet), resume=resume, command=command)
-    except KeyboardInterrupt as stop:
-        again = command if out is not None else f"{command} --out {shlex.quote(str(place))}"
-        raise Interrupted(
-            f"interrupted; go on with: {again}{'' if resume else ' --resume'}"
-        ) from stop
-    if json_:
-        _print(json.dumps(finished.result, indent=1))
+    with _results(json_) as results:
+        try:
+            finished = shrink_named(
+                request, place, _progress(quiet), resume=resume, command=command
+            )
+        except KeyboardInterrupt as stop:
+            again = command if out is not None else f"{command} --out {shlex.quote(str(place))}"
+            raise Interrupted(
+                f"interrupted; go on with: {again}{'' if resume else ' --resume'}"
+            ) from stop
+        if json_:
+            results.print(json.dumps(finished.result, indent=1))
+        elif finished.stopped is None and not quiet:
+            results.print(shrink_panel(finished.result, place))
     if finished.stopped is not None:
         raise finished.stopped
-    if not json_ and not quiet:
-        _console().print(shrink_panel(finished.result, place))
     return OK if finished.result["met"] else UNMET
 
 
@@ -330,11 +336,12 @@ def evaluate(
         ),
         device=device,
     )
-    result = evaluate_named(request, _progress(quiet))
-    if json_:
-        _print(json.dumps(result, indent=1))
-    elif not quiet:
-        _print(evaluate_line(result))
+    with _results(json_) as out:
+        result = evaluate_named(request, _progress(quiet))
+        if json_:
+            out.print(json.dumps(result, indent=1))
+        elif not quiet:
+            out.print(evaluate_line(result))
     return OK
 
 
@@ -351,13 +358,13 @@ def report(
     """
     from striate.report.run_page import write
 
-    path = write(run)
-    if json_:
-        _print(
-            json.dumps({"schema": "striate.report/1", "striate": __version__, "report": str(path)})
-        )
-    elif not quiet:
-        _print(str(path))
+    with _results(json_) as out:
+        path = str(write(run))
+        if json_:
+            made = {"schema": "striate.report/1", "striate": __version__, "report": path}
+            out.print(json.dumps(made))
+        elif not quiet:
+            out.print(path)
     return OK
 
 
@@ -378,20 +385,56 @@ def _pairs(texts: Sequence[str] | None) -> Mapping[str, object]:
     return pairs
 
 
-def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
+class _Results:
+    """Standard output, where results go."""
 
-    return Console(stderr=stderr)
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def width(self) -> int:
+        return self._console().width
+
+    def print(self, what: RenderableType) -> None:
+        """Text as it is, anything else as Rich draws it."""
+        try:
+            if isinstance(what, str):
+                self._stream.write(f"{what}\n")
+            else:
+                self._console().print(what)
+            self._stream.flush()
+        except OSError as error:
+            # The interpreter would try again, and complain, when it flushes at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if isinstance(error, BrokenPipeError):  # whoever reads has had enough
+                return
+            raise RequestError(
+                f"standard output cannot be written: {error.strerror}; send it elsewhere"
+            ) from error
+
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(file=self._stream)
+
+
+@contextmanager
+def _results(alone: bool) -> Iterator[_Results]:
+    """Where to print results; with `alone`, whatever else prints (the user's code may) goes to standard error."""
+    results = _Results(sys.stdout)
+    if not alone:
+        yield results
+        return
+    with redirect_stdout(sys.stderr):
+        yield results
 
 
 def _progress(quiet: bool) -> Progress:
+    from rich.console import Console
+
     from striate.jobs.progress import Silent, Terminal
 
-    return Silent() if quiet else Terminal(_console(stderr=True))
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    return Silent() if quiet else Terminal(Console(stderr=True))
 
 
 def _complain(line: str) -> None:
@@ -411,7 +454,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = " ".join(["striate", *given[:1]]) if given and given[0] in _names() else "striate"
     try:
         code = app(args=given, prog_name="striate", standalone_mode=False)
-        sys.stdout.flush()
         if code == INTERRUPTED:
             _complain(f"{where}: interrupted")
         return int(code or OK)
@@ -424,15 +466,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Interrupted, KeyboardInterrupt, typer.Abort) as stop:
         _complain(f"{where}: {stop if isinstance(stop, Interrupted) else 'interrupted'}")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has had enough; the interpreter must not complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return WRONG
     except Exception as error:
         if _is_usage(error):
             _complain(f"{where}: {_usage(error)}; see {where} --help")
             return WRONG
-        _complain(f"{where}: a fault of striate: {_log(error)}")
+        _complain(f"{where}: a fault of striate: {_logged(error)}")
         return FAULT
 
 
@@ -456,11 +494,17 @@ def _usage(error: Exception) -> str:
     return " ".join(str(message).split()).rstrip(".")
 
 
-def _log(error: Exception) -> str:
-    """Write the traceback to a file; the line that names it."""
+def _logged(error: Exception) -> str:
+    """Write the traceback to a file; the line that says so, and what was wrong."""
     text = "".join(traceback.format_exception(error))
-    first = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    descriptor, path = tempfile.mkstemp(prefix="striate-fault-", suffix=".log")
-    with open(descriptor, "w") as log:
-        log.write(f"striate {__version__}, Python {sys.version}\n{_command()}\n\n{text}")
-    return f"{first[:300]}; please report it with {path}"
+    first = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="striate-fault-", suffix=".log")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"striate {__version__}, Python {sys.version}\n{_command()}\n\n{text}")
+    except OSError as refused:
+        print(text, file=sys.stderr)
+        return (
+            f"{first}; its traceback stands above, as no log could be written ({refused.strerror})"
+        )
+    return f"{first}; please report it with {path}"

@@ -17,7 +17,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ JOURNAL = "journal.jsonl"
 REQUEST = "run.json"
 CHECKPOINTS = "checkpoints"
 _PART = ".part."
+_PAGES = frozenset({REQUEST, JOURNAL, "result.json", "report.html"})
 
 # What the surroundings of a run can refuse, and what to do about it. Any other OSError is a fault
 # of ours.
@@ -85,10 +86,11 @@ def has_run(path: str | os.PathLike[str]) -> bool:
         return (path / REQUEST).is_file()
 
 
-def check_new(path: str | os.PathLike[str]) -> None:
+def check_new(path: str | os.PathLike[str], expendable: Collection[str] = ()) -> None:
     """Raise `RequestError` unless a new run could be made at `path`; makes nothing.
 
-    To be called before long work whose result is to go there.
+    To be called before long work whose result is to go there. A run is in the way, unless its finished steps are
+    all among the `expendable` ones and it has written nothing but pages about them.
     """
     path = Path(path)
     with surroundings(path):
@@ -96,6 +98,10 @@ def check_new(path: str | os.PathLike[str]) -> None:
             found = sorted(entry.name for entry in path.iterdir() if not _is_leftover(entry))
         except FileNotFoundError:
             return
+        if expendable and REQUEST in found and {*found} <= _PAGES:
+            data = (path / JOURNAL).read_bytes() if (path / JOURNAL).exists() else b""
+            if {*_lines(data, path)[0]} <= {*expendable}:
+                return
     if REQUEST in found:
         raise RequestError(
             f"--out {path}: holds a run already; add --resume to go on with it, "
@@ -131,27 +137,33 @@ class Run:
         self.path = path
         self.request: dict[str, Any] = {}
         self._journal: int | None = descriptor
-        self._lines: dict[str, str] = {}
+        self._values: dict[str, str] = {}
         self._seconds: dict[str, float] = {}
         self._length = 0
 
     # ---- beginning and end
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], request: Mapping[str, Any]) -> Run:
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        request: Mapping[str, Any],
+        expendable: Collection[str] = (),
+    ) -> Run:
         """Begin a run in a directory that is new or empty, and write `request` as its `run.json`.
 
+        A run there that has only `expendable` steps, see `check_new`, makes way.
         Raises `RequestError` if the directory holds anything, cannot be written, or another
         process holds it.
         """
         path = Path(path)
-        check_new(path)
+        check_new(path, expendable)
         with surroundings(path):
             path.mkdir(parents=True, exist_ok=True)
         run = cls(path, _lock(path, os.O_CREAT))
         try:
-            check_new(path)  # again, now that nobody else can begin one
-            run._clear_parts()
+            check_new(path, expendable)  # again, now that nobody else can begin one
+            run._clear()
             run.write_json(REQUEST, {"schema": "striate.run/1", "striate": __version__, **request})
             run.request = run._read_request()
         except BaseException:
@@ -207,7 +219,7 @@ class Run:
         so that a resumed run computes with the very values an unbroken one does. Journaled means
         synced to the disk.
         """
-        if key not in self._lines:
+        if key not in self._values:
             start = time.perf_counter()
             value = json.dumps(compute(), allow_nan=False)
             self._append(key, value, round(time.perf_counter() - start, 3))
@@ -215,17 +227,17 @@ class Run:
 
     def value(self, key: str) -> dict[str, Any]:
         """The value of the finished step `key`; raises KeyError if it is not finished."""
-        value: dict[str, Any] = json.loads(self._lines[key])
+        value: dict[str, Any] = json.loads(self._values[key])
         return value
 
     def __contains__(self, key: str) -> bool:
         """Whether the step `key` is finished."""
-        return key in self._lines
+        return key in self._values
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The finished steps, in the order in which they were journaled."""
-        return tuple(self._lines)
+        return tuple(self._values)
 
     @property
     def seconds(self) -> float:
@@ -243,27 +255,16 @@ class Run:
                 rest = rest[os.write(journal, rest) :]
             os.fsync(journal)
         self._length += len(line)
-        self._lines[key] = value
+        self._values[key] = value
         self._seconds[key] = seconds
 
     def _read_journal(self) -> None:
         journal = self._held()
         data = (self.path / JOURNAL).read_bytes()
-        lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
-        for number, line in enumerate(lines, start=1):
-            try:
-                entry = json.loads(line)
-                key, seconds, value = str(entry["key"]), float(entry["seconds"]), entry["value"]
-            except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines):  # a crash of the machine can leave a last line of zeros
-                    break
-                raise RequestError(
-                    f"--resume {self.path}: line {number} of {JOURNAL} is damaged; "
-                    "begin again in an empty directory"
-                ) from error
-            self._lines[key] = json.dumps(value)
+        entries, self._length = _lines(data, self.path)
+        for key, (seconds, value) in entries.items():
+            self._values[key] = json.dumps(value)
             self._seconds[key] = seconds
-            self._length += len(line)
         if self._length < len(data):
             os.ftruncate(journal, self._length)
             os.fsync(journal)
@@ -356,10 +357,38 @@ class Run:
             raise ValueError(f"Run: name={name!r} is not a plain path inside the run directory")
         return self.path / name
 
+    def _clear(self) -> None:
+        """Take away what a run that makes way has left; cut off anywhere, it still is one that makes way."""
+        self._clear_parts()
+        with surroundings(self.path):
+            os.ftruncate(self._held(), 0)
+            for name in ("result.json", "report.html", REQUEST):
+                (self.path / name).unlink(missing_ok=True)
+
     def _clear_parts(self) -> None:
         for folder in (self.path, self.path / CHECKPOINTS):
             for part in folder.glob(f"{_PART}*"):
                 part.unlink(missing_ok=True)
+
+
+def _lines(data: bytes, path: Path) -> tuple[dict[str, tuple[float, Any]], int]:
+    """The whole lines of a journal, by key: seconds and value; and how many bytes they are."""
+    entries: dict[str, tuple[float, Any]] = {}
+    length = 0
+    lines = data.split(b"\n")[:-1]  # what follows the last newline is torn
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            entries[str(entry["key"])] = (float(entry["seconds"]), entry["value"])
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):  # a crash of the machine can leave a last line of zeros
+                break
+            raise RequestError(
+                f"--resume {path}: line {number} of {JOURNAL} is damaged; "
+                "begin again in an empty directory"
+            ) from error
+        length += len(line) + 1
+    return entries, length
 
 
 def _lock(path: Path, flags: int) -> int:

@@ -18,7 +18,7 @@ from striate.jobs.problem import Problem, check, fingerprint, labels
 from striate.jobs.progress import Progress, Silent
 from striate.jobs.request import Precision, Settings, check_same, environment
 from striate.jobs.result import counts_of
-from striate.jobs.steps import Shrinking
+from striate.jobs.steps import EXPENDABLE, Shrinking
 from striate.ledger.gates import resolve
 from striate.reduce.apply import apply as apply_plan
 from striate.reduce.choose import choose
@@ -128,8 +128,8 @@ def shrink(
             for note in check_same(run.request, document, place):
                 progress.say(f"note: {note}")
         else:
-            check_new(place)
-            run = stack.enter_context(Run.create(place, document))
+            check_new(place, EXPENDABLE)
+            run = stack.enter_context(Run.create(place, document, EXPENDABLE))
         finished = Shrinking(run, problem, settings, progress, keep=out is not None).work()
     if finished.stopped is not None:
         raise finished.stopped
@@ -188,7 +188,7 @@ def apply(model: nn.Module, plan: Plan, calibration: object = None) -> nn.Module
 
 
 def _texts(budget: Budget) -> tuple[str, ...]:
-    asked = [budget] if isinstance(budget, str | int) else list(budget)
+    asked = list(budget) if isinstance(budget, list | tuple) else [budget]
     for one in asked:
         if isinstance(one, bool) or not isinstance(one, str | int):
             raise TypeError(f"budget={one!r}: expected text such as '5%' or a number of parameters")

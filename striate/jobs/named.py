@@ -12,7 +12,7 @@ from striate.errors import MissingExtra, RequestError
 from striate.jobs.problem import Problem, check, fingerprint
 from striate.jobs.progress import Progress
 from striate.jobs.request import ShrinkRequest, check_same, environment
-from striate.jobs.steps import Finished, Shrinking
+from striate.jobs.steps import EXPENDABLE, Finished, Shrinking
 from striate.reduce.running import checked_device, seeded
 from striate.reduce.sites import Layout
 from striate.runs import Run, check_new, has_run
@@ -49,9 +49,9 @@ def shrink_named(
             for note in check_same(run.request, document, out):
                 progress.say(f"note: {note}")
             return Shrinking(run, problem, request.settings, progress, command).work()
-    check_new(out)
+    check_new(out, EXPENDABLE)
     problem, document = _prepared(request, progress, command)
-    with Run.create(out, document) as run:
+    with Run.create(out, document, EXPENDABLE) as run:
         return Shrinking(run, problem, request.settings, progress, command).work()
 
 

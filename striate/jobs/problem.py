@@ -59,10 +59,20 @@ def check(problem: Problem) -> None:
     with evaluating(problem.model), torch.no_grad(), running(what):
         output = problem.model(few)
     scores = class_scores(output, len(few), f"MODEL {problem.name}")
-    for examples in (problem.train, problem.validation, problem.test):
-        if examples is None or not problem.labelled:
+    for part in ("train", "validation", "test"):
+        examples: Examples | None = getattr(problem, part)
+        if examples is None:
             continue
-        checked_targets(labels(examples), scores.shape[1], f"MODEL {problem.name}")
+        if len(examples) < 1:
+            raise RequestError(f"the {part} data hold no examples; expected at least one")
+        found = tuple(examples.batch(np.zeros(1, dtype=np.int64))[0].shape[1:])
+        if found != tuple(few.shape[1:]):
+            raise RequestError(
+                f"the {part} data are {'x'.join(map(str, found))}, and the training data {shape}; "
+                "expected the same shape"
+            )
+        if problem.labelled:
+            checked_targets(labels(examples), scores.shape[1], f"MODEL {problem.name}, {part} data")
 
 
 def labels(examples: Examples) -> Tensor:
@@ -70,7 +80,7 @@ def labels(examples: Examples) -> Tensor:
     found = []
     for _, targets in batches(examples, 1000):
         if targets is None:
-            raise RequestError("--data: some examples have labels and some have none")
+            raise RequestError("the training data have labels, and others have none; expected all")
         found.append(targets)
     return torch.cat(found)
 

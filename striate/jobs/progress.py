@@ -18,8 +18,11 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Report one finished thing, as a line of plain text."""
 
-    def bar(self, total: int, label: str) -> AbstractContextManager[Advance]:
-        """A bar of `total` units of work; what it gives is called with the units done since."""
+    def bar(self, total: int | None, label: str) -> AbstractContextManager[Advance]:
+        """A bar of `total` units of work, None where that is not known.
+
+        What it gives is called with the units done since.
+        """
 
 
 class Silent:
@@ -33,7 +36,7 @@ class Silent:
         pass
 
     @contextmanager
-    def bar(self, total: int, label: str) -> Iterator[Advance]:
+    def bar(self, total: int | None, label: str) -> Iterator[Advance]:
         yield lambda _: None
 
 
@@ -51,7 +54,7 @@ class Terminal:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def bar(self, total: int, label: str) -> Iterator[Advance]:
+    def bar(self, total: int | None, label: str) -> Iterator[Advance]:
         if not self._console.is_terminal or self._live:
             yield lambda _: None
             return

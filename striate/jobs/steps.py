@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,8 @@ from striate.reduce.survey import Survey, survey
 from striate.runs import Run
 
 FINALISTS = 4
+# A run that has come no further has cost nothing: another may be begun in its place.
+EXPENDABLE = ("survey", "baseline")
 BASELINE = "baseline.safetensors"
 
 
@@ -232,14 +234,21 @@ class Shrinking:
 
     def _plans(self, seen: Survey, original: nn.Module) -> list[Plan]:
         if "finalists" not in self.run:
-            measurements = measure(
-                original,
-                seen,
-                self.problem.train,
-                self.problem.validation,
-                self.run.step,
-                seed=self.settings.seed,
-            )
+            with self.progress.bar(None, "measuring what each rung costs in accuracy") as advance:
+
+                def step(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+                    advance(1)
+                    return self.run.step(key, compute)
+
+                measurements = measure(
+                    original,
+                    seen,
+                    self.problem.train,
+                    self.problem.validation,
+                    step,
+                    seed=self.settings.seed,
+                )
+            self.progress.say(f"{len(measurements)} choices measured")
             self.run.step(
                 "finalists",
                 lambda: {
