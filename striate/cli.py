@@ -356,10 +356,10 @@ def report(
 
     Example: striate report run
     """
-    from striate.report.run_page import write
+    from striate.jobs.report import rebuild
 
     with _results(json_) as out:
-        path = str(write(run))
+        path = str(rebuild(run))
         if json_:
             made = {"schema": "striate.report/1", "striate": __version__, "report": path}
             out.print(json.dumps(made))

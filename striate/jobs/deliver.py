@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from striate.jobs.problem import Problem
 from striate.jobs.progress import Progress
+from striate.jobs.report import write_page
 from striate.jobs.request import Settings
 from striate.jobs.result import counts_of, document
 from striate.jobs.scores import Judge, scored
@@ -145,15 +146,8 @@ def deliver(
     )
     run.write_json("result.json", result)
     if keep:
-        write_report(run)
+        write_page(run)
     return result
-
-
-def write_report(run: Run) -> None:
-    """The page of a run that this process holds."""
-    from striate.report.run_page import PAGE, build
-
-    run.write_bytes(PAGE, build(run.path).encode())
 
 
 def _validation(run: Run) -> dict[str, Any]:

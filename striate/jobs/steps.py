@@ -20,6 +20,7 @@ from striate.errors import RequestError, UnreachableBudget
 from striate.jobs import deliver
 from striate.jobs.problem import Problem, largest_share
 from striate.jobs.progress import Progress
+from striate.jobs.report import write_page
 from striate.jobs.request import Settings
 from striate.jobs.result import counts_of, document
 from striate.jobs.scores import Judge, Score
@@ -103,7 +104,7 @@ class Shrinking:
         except UnreachableBudget as stopped:
             result = self._stopped("unreachable", seen, stopped.smallest)
             if self.keep:
-                deliver.write_report(self.run)
+                write_page(self.run)
             return Finished(result, None, stopped)
         self._report_survey(seen)
         original = self._original()

@@ -15,9 +15,6 @@ from striate.errors import MissingExtra
 from striate.report import charts, documents, words
 from striate.report.scores import Finalist, Score, Stage
 from striate.report.view import view
-from striate.runs import Run
-
-PAGE = "report.html"
 
 
 def build(run_dir: Path) -> str:
@@ -34,16 +31,6 @@ def build(run_dir: Path) -> str:
         stage_charts=_stage_charts(data["stages"]),
         frontier_charts=_frontier_charts(data["finalists"], data["stages"]),
     )
-
-
-def write(run_dir: Path) -> Path:
-    """Write the page of the run in `run_dir` to its `report.html`, whole, and return that path.
-
-    For a run that no process holds; a job that is at work on the run writes what `build` gives.
-    """
-    page = build(run_dir)
-    with Run.resume(run_dir) as run:
-        return run.write_bytes(PAGE, page.encode())
 
 
 def _stage_charts(stages: Sequence[Stage]) -> list[tuple[str, str]]:

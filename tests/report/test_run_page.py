@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from striate.errors import RequestError
-from striate.report import build, charts, write
+from striate.report import build, charts
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>{{ 7*7 }}&"
 
@@ -300,13 +300,3 @@ def test_a_wrong_type_is_named_with_its_place(a_run: Copy) -> None:
 
     with pytest.raises(RequestError, match=re.escape("result.json: frontier[1].params is 'many'")):
         build(a_run("done", result=spoil))
-
-
-def test_write_puts_the_page_into_the_run(a_run: Copy) -> None:
-    run = a_run("done")
-    journal = (run / "journal.jsonl").read_bytes()
-    path = write(run)
-    assert path == run / "report.html"
-    assert path.read_text(encoding="utf-8") == build(run)
-    assert (run / "journal.jsonl").read_bytes() == journal
-    assert not list(run.glob(".part*"))
