@@ -3,7 +3,8 @@
 A fenced block of `sh` or `python` in a document is run as it stands, the blocks of a document in their
 order and in one folder, which has the `examples` in it. A comment before a block says what else it
 needs: `<!-- test: data -->` the real data sets, as `mnist` and `cifar10`; `<!-- test: slow -->` minutes;
-`<!-- test: install -->` a fresh environment: such a block is not run, but what it names must exist.
+`<!-- test: install -->` a fresh environment and `<!-- test: hours -->` hours: those are not run, but what
+they name must exist.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BLOCK = re.compile(
     r"(?:^<!-- test: (?P<needs>[a-z ]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-KNOWN_NEEDS = {"data", "slow", "install"}
+KNOWN_NEEDS = {"data", "slow", "install", "hours"}
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,20 @@ def test_what_installing_names_exists() -> None:
                     pytest.fail(f"{document}: {line!r} is no way to install; let a test run it")
                 checked += 1
     assert checked
+
+
+def test_what_takes_hours_names_scripts_and_options_that_exist() -> None:
+    for document in DOCUMENTS:
+        for block in runnable(document, {"hours"}):
+            for line in block.text.splitlines():
+                python, script, *words = line.split()
+                assert python == "python", f"{document}: {line}"
+                shown = subprocess.run(
+                    [sys.executable, ROOT / script, "--help"], capture_output=True, text=True
+                )
+                assert shown.returncode == 0, shown.stderr
+                known = set(re.findall(r"--[a-z-]+", shown.stdout))
+                assert {word for word in words if word.startswith("--")} <= known, line
 
 
 def test_links_between_documents_lead_somewhere() -> None:
