@@ -398,10 +398,7 @@ class _Results:
     def print(self, what: RenderableType) -> None:
         """Text as it is, anything else as Rich draws it."""
         try:
-            if isinstance(what, str):
-                self._stream.write(f"{what}\n")
-            else:
-                self._console().print(what)
+            self._stream.write(f"{what}\n" if isinstance(what, str) else self._drawn(what))
             self._stream.flush()
         except OSError as error:
             # The interpreter would try again, and complain, when it flushes at the end.
@@ -416,6 +413,13 @@ class _Results:
         from rich.console import Console
 
         return Console(file=self._stream)
+
+    def _drawn(self, what: RenderableType) -> str:
+        # Rich would end the process where it finds the pipe closed.
+        console = self._console()
+        with console.capture() as capture:
+            console.print(what)
+        return capture.get()
 
 
 @contextmanager

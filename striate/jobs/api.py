@@ -115,7 +115,7 @@ def shrink(
     if out is None and (resume or settings.export):
         raise RequestError(f"{'resume' if resume else 'export'} needs out, the run directory")
     problem = _problem(model, train, test, validation, settings, layout)
-    document = {**problem.description, **_plain(settings), **environment()}
+    document = {**_plain(settings), **problem.description, **environment()}
     with ExitStack() as stack:
         if out is None:
             place = (
@@ -251,7 +251,7 @@ def _problem(
         test=tested,
         labelled=labelled,
         validation_is_given=validation is not None,
-        has_weights=True,
+        weights=None,
         layout=None if layout is None else Layout(*layout),
         description=description,
     )

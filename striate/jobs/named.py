@@ -115,7 +115,7 @@ def _prepared(
         test=data.test,
         labelled=data.labelled,
         validation_is_given=data.validation_is_given,
-        has_weights=request.weights is not None or not source.is_zoo,
+        weights=request.weights,
         layout=layout,
         description=description,
         notes=tuple(notes),

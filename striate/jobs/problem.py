@@ -27,8 +27,8 @@ class Problem:
     """A network and the examples that calibrate and train, choose, and test.
 
     `model` is never changed. `name` is what errors call it. `validation_is_given` says that the validation rows
-    were held out by the user, so a network that came with weights was not trained on them. `has_weights` says
-    that the user gave trained weights. `description` is what `run.json` says of the model and the data.
+    were held out by the user, so a network that came with weights was not trained on them. `weights` is
+    the file that the user gave, if any. `description` is what `run.json` says of the model and the data.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Problem:
     test: Examples | None
     labelled: bool
     validation_is_given: bool
-    has_weights: bool
+    weights: str | None
     layout: Layout | None
     description: Mapping[str, Any]
     notes: tuple[str, ...] = ()

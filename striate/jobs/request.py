@@ -131,7 +131,9 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], path: object) 
     striate.errors.RequestError: --resume run: the run was begun with seed 0, and this asks for 1; ...
     """
     now = json.loads(json.dumps(now))
-    for key in sorted((before.keys() | now.keys()) - _FREE):
+    for key in (*now, *(key for key in before if key not in now)):
+        if key in _FREE:
+            continue
         old, new = before.get(key), now.get(key)
         if old != new:
             raise RequestError(

@@ -220,10 +220,10 @@ class Shrinking:
         found = (
             f"{100 * score['accuracy']:.1f} % of the validation images right, no better than chance"
         )
-        if self.problem.has_weights:
+        if self.problem.weights is not None:
             raise RequestError(
-                f"--weights: the network names {found}; likely causes are the preprocessing (--mean, --std, "
-                "--channels, --size) and the order of the labels; --accept-baseline goes on all the same"
+                f"--weights {self.problem.weights}: the network names {found}; likely "
+                "causes are the preprocessing (--mean, --std, --channels, --size) and the order of the labels; --accept-baseline goes on all the same"
             )
         raise RequestError(
             f"MODEL {self.problem.name}: the network names {found}; train it first with --pretrain N, give "

@@ -39,11 +39,13 @@ def shrink_panel(result: Document, run: Path) -> RenderableType:
 def evaluate_line(result: Document) -> str:
     """An evaluation in a line.
 
-    >>> evaluate_line({"accuracy": 0.95, "loss": 0.2, "examples": 100, "metric": {"interval": [0.9, 0.98]}})
+    >>> score = {"accuracy": 0.95, "loss": 0.2, "examples": 100, "metric": {"interval": [0.9, 0.98]}}
+    >>> evaluate_line(score)
     'accuracy 95.00 % (90.00 to 98.00) of 100 images, loss 0.2000'
     """
     return (
-        f"accuracy {_accuracy(result)} of {result['examples']:,} images, loss {result['loss']:.4f}"
+        f"accuracy {_percent(result['accuracy'])} ({_interval(result)}) of {result['examples']:,} images, "
+        f"loss {result['loss']:.4f}"
     )
 
 
@@ -51,39 +53,32 @@ def _rows(result: Document) -> Iterator[tuple[str, str, str, str]]:
     before, after = result["baseline"], result["shrunk"] or {}
     for key, label in (
         ("params", "parameters"),
-        ("macs", "multiply-accumulates"),
+        ("macs", "MACs an image"),
         ("weight_bytes", "bytes of weights"),
     ):
         old, new = before[key], after.get(key)
         if new is None:
             yield label, f"{old:,}", "", ""
         else:
-            yield label, f"{old:,}", f"{new:,}", f"{100 * new / max(1, old):.2f} %"
-    if before["accuracy"] is not None:
-        change = 100 * (after["accuracy"] - before["accuracy"])
-        yield (
-            f"test accuracy ({before['examples']:,} images)",
-            _accuracy(before),
-            _accuracy(after),
-            f"{change:+.2f} points",
-        )
-    old, new = before.get("validation"), after.get("validation")
-    if old and new and old["metric"] and new["metric"]:
-        name = new["metric"]["name"]
-        yield (
-            f"validation {name} ({new['examples']:,} images)",
-            f"{100 * old['metric']['value']:.2f} %",
-            f"{100 * new['metric']['value']:.2f} %",
-            f"{100 * (new['metric']['value'] - old['metric']['value']):+.2f} points",
-        )
+            yield label, f"{old:,}", f"{new:,}", _percent(new / max(1, old))
+    yield from _scores("test", before, after)
+    yield from _scores("validation", before.get("validation"), after.get("validation"))
     latency = result["latency"]
     if latency:
-        yield (
-            f"ms for {latency['batch']} image, {latency['threads']} threads",
-            f"{latency['before_ms']:.3f}",
-            f"{latency['after_ms']:.3f}",
-            f"{latency['ratio']:.2f}× as fast",
-        )
+        before_ms, after_ms = latency["before_ms"], latency["after_ms"]
+        ratio = f"{latency['ratio']:.2f}× the speed"
+        yield f"ms at batch {latency['batch']}", f"{before_ms:.3f}", f"{after_ms:.3f}", ratio
+
+
+def _scores(
+    rows: str, before: Document | None, after: Document | None
+) -> Iterator[tuple[str, str, str, str]]:
+    if not before or not after or not before["metric"] or not after["metric"]:
+        return
+    old, new = before["metric"]["value"], after["metric"]["value"]
+    change = f"{100 * (new - old):+.2f} points"
+    yield f"{rows} {after['metric']['name']}", _percent(old), _percent(new), change
+    yield f"  95 % of {after['examples']:,} images", _interval(before), _interval(after), ""
 
 
 def _lines(result: Document, run: Path) -> Iterator[str]:
@@ -104,6 +99,10 @@ def _lines(result: Document, run: Path) -> Iterator[str]:
     yield f"Load it: striate.load({str(run)!r})"
 
 
-def _accuracy(score: Document) -> str:
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f} %"
+
+
+def _interval(score: Document) -> str:
     low, high = score["metric"]["interval"]
-    return f"{100 * score['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+    return f"{100 * low:.2f} to {100 * high:.2f}"
