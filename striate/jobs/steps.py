@@ -222,8 +222,9 @@ class Shrinking:
         )
         if self.problem.weights is not None:
             raise RequestError(
-                f"--weights {self.problem.weights}: the network names {found}; likely "
-                "causes are the preprocessing (--mean, --std, --channels, --size) and the order of the labels; --accept-baseline goes on all the same"
+                f"--weights {self.problem.weights}: the network names {found}; likely causes are the "
+                "preprocessing (--mean, --std, --channels, --size) and the order of the labels; "
+                "--accept-baseline goes on all the same"
             )
         raise RequestError(
             f"MODEL {self.problem.name}: the network names {found}; train it first with --pretrain N, give "
