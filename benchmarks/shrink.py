@@ -71,7 +71,10 @@ def prepare(source: Path, target: Path) -> None:
     """Set a tenth of each training set aside for validation, and a thousand pictures without labels."""
     target.mkdir(parents=True, exist_ok=True)
     if not (target / "mnist.npz").exists():
-        arrays = {part: _idx(source / "mnist", name) for part, name in (("train", "train"), ("test", "t10k"))}
+        arrays = {
+            part: _idx(source / "mnist", name)
+            for part, name in (("train", "train"), ("test", "t10k"))
+        }
         (x, y), (x_test, y_test) = arrays["train"], arrays["test"]
         held = np.random.default_rng(0).permutation(len(x)) < len(x) // 12
         np.savez(
@@ -91,7 +94,7 @@ def prepare(source: Path, target: Path) -> None:
             for file in files[-len(files) // 10 :]:
                 file.rename(held / file.name)
             # A thousand pictures: those of a tenth of the rest, names without their class.
-            for number, file in enumerate(files[: 100]):
+            for number, file in enumerate(files[:100]):
                 os.link(file, pictures / f"{folder.name[:2]}{number:04}{file.suffix}")
         pictures.rename(target / "unlabelled")
 
@@ -123,7 +126,9 @@ def base(out: Path, task: Task, seed: int) -> Path:
     """The original of a seed: trained, and nothing shrunk (its own size is the budget)."""
     data = task.data.format(data=out / "data")
     arguments = [task.model, "--data", data, *task.options, "--pretrain", str(task.pretrain)]
-    return run(out, f"{task.name}-base-{seed}", [*arguments, "--budget", "100%", "--seed", str(seed)])
+    return run(
+        out, f"{task.name}-base-{seed}", [*arguments, "--budget", "100%", "--seed", str(seed)]
+    )
 
 
 def ours(out: Path, row: Row, seed: int) -> Path:
@@ -134,7 +139,9 @@ def ours(out: Path, row: Row, seed: int) -> Path:
     arguments = [task.model, "--weights", str(weights), "--data", data, *options]
     arguments += ["--budget", row.budget, "--epochs", str(row.epochs), "--seed", str(seed)]
     if row.images:
-        preprocess = json.loads((base(out, task, seed) / "run.json").read_text())["data_split"]["preprocess"]
+        preprocess = json.loads((base(out, task, seed) / "run.json").read_text())["data_split"][
+            "preprocess"
+        ]
         for option in ("mean", "std"):
             arguments.append(f"--{option}={','.join(map(str, preprocess[option]))}")
         arguments += ["--model-arg", "classes=10"]
@@ -149,8 +156,19 @@ def test_accuracy(out: Path, row: Row, seed: int) -> dict[str, Any]:
         file = out / f"{row.name}-{seed}.json"
         if not file.exists():
             data = TASKS[row.task].data.format(data=out / "data")
-            command = [sys.executable, "-m", "striate", "evaluate", str(directory), "--data", data, "--json"]
-            file.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            command = [
+                sys.executable,
+                "-m",
+                "striate",
+                "evaluate",
+                str(directory),
+                "--data",
+                data,
+                "--json",
+            ]
+            file.write_text(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
         base_result = json.loads((base(out, TASKS[row.task], seed) / "result.json").read_text())
         result["baseline"] = base_result["baseline"]
         result["shrunk"]["accuracy"] = json.loads(file.read_text())["accuracy"]
@@ -158,7 +176,9 @@ def test_accuracy(out: Path, row: Row, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="folder with mnist/ and cifar10-subset.tar")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", choices=sorted(TASKS), help="one of the two tasks")

@@ -76,7 +76,13 @@ def test_a_last_line_of_zeros_is_dropped_but_damage_inside_is_refused(tmp_path: 
 
 
 def test_values_are_the_same_before_and_after_a_resume(tmp_path: Path) -> None:
-    value: Any = {"tuple": (1, 2), "third": 1 / 3, "tiny": 5e-324, "text": 'é"\n\u2028\ud800', 3: None}
+    value: Any = {
+        "tuple": (1, 2),
+        "third": 1 / 3,
+        "tiny": 5e-324,
+        "text": 'é"\n\u2028\ud800',
+        3: None,
+    }
     with Run.create(tmp_path / "run", {}) as run:
         first = run.step("a\nkey", lambda: value)
         first["tuple"].append(3)  # what a caller does to its copy stays with the caller
