@@ -171,3 +171,14 @@ def test_torch_comes_from_the_index_that_is_named(tmp_path: Path) -> None:
     unnamed = make("-n", "demo", f"VENV={tmp_path / 'v'}", "TORCH_INDEX=")
     assert "--index-url" not in unnamed.stdout
     assert "about 3 GB" in unnamed.stdout
+
+
+def test_a_second_call_installs_nothing(tmp_path: Path) -> None:
+    for stamp in (".made", ".has-torch", ".has-shrink"):
+        (tmp_path / stamp).touch()
+    done = make("-n", "demo", f"VENV={tmp_path}")
+    assert done.stdout == f"{tmp_path}/bin/python examples/demo.py\n"
+    # Another extra is added to what is there; new pins are installed again.
+    assert "[shrink,onnx,test]" in make("-n", "test", f"VENV={tmp_path}").stdout
+    os.utime(tmp_path / ".has-shrink", (0, 0))
+    assert "pip install" in make("-n", "demo", f"VENV={tmp_path}").stdout
