@@ -5,7 +5,6 @@ The user's network is never changed: everything happens on a copy.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.reduce.collect import Collector, collect, in_evaluation
+from striate.reduce.copies import copied
 from striate.reduce.examples import Examples, sample
 from striate.reduce.moments import Evidence, Moments, fit_affine
 from striate.reduce.plan import Decision, Plan
@@ -43,7 +43,7 @@ def apply(model: nn.Module, plan: Plan, calibration: Examples | None = None) -> 
 
 def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
     """A copy of `model` with the plan's modules in place, their weights not set."""
-    net = copy.deepcopy(model)
+    net = copied(model)
     for decision in plan.decisions:
         put(net, decision)
     return net

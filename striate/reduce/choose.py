@@ -12,8 +12,7 @@ from scipy.optimize import LinearConstraint
 from striate.reduce.harm import Measurement, decision
 from striate.reduce.plan import Plan
 from striate.reduce.rungs import widest
-from striate.reduce.rungs.stage import Room
-from striate.reduce.survey import METRICS, Choice, Costs, Survey, solve
+from striate.reduce.survey import METRICS, Choice, Costs, Survey, room_of, solve
 
 # The part of the largest site's weights that makes another site count for the structure.
 _MAIN = 0.2
@@ -63,12 +62,12 @@ class _Field:
     ) -> list[Choice] | None:
         """The least harmful choices whose structure differs from each of `before`, one of them `wanted`.
 
-        Structures differ if they do so at a site that holds a good part of the weights: a small last layer
-        written as two makes no other network.
+        Structures differ if they do so at a site that holds a good part of the weights, or in what a rung opened:
+        a small last layer written as two makes no other network.
         """
         extra = []
         for chosen in before:
-            main = [choice for choice in chosen if choice.site in self._main]
+            main = [one for one in chosen if one.site in self._main or one.opener is not None]
             alike = [any(_alike(option, one) for one in main) for option in self._options]
             extra.append(LinearConstraint(_row(alike), -np.inf, len(main) - 1))
         if wanted is not None:
@@ -123,9 +122,8 @@ class _Field:
                 left[limit.metric] = min(left[limit.metric], own + slack)
             if not self._survey.limits:
                 continue
-            room = Room(left["params"], left["macs"], left["weight_bytes"])
-            grown = widest(choice.rung, choice.place, room)
-            costs = Costs.of(grown.counts(choice.place))
+            grown = widest(choice.rung, choice.place, room_of(left, choice.place))
+            costs = Costs.of(grown.counts(choice.place), choice.place.itemsize)
             before = self._survey.choices[choice.site][0].costs
             if grown != choice.rung and costs.params < before.params:
                 chosen[k] = replace(choice, rung=grown, costs=costs)

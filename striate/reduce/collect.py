@@ -138,37 +138,43 @@ def _rows(
     place: Place, inputs: Tensor, outputs: Tensor, number: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features (rows, inputs), targets (rows, outputs), and the number of the example that each row is from."""
-    if place.patch is not None:
-        features = _windows(place.patch, inputs)
-        targets = outputs.flatten(2)
-    elif inputs.dim() > 2:
-        features = inputs.flatten(1, -2).transpose(1, 2)
-        targets = outputs.flatten(1, -2).transpose(1, 2)
-    else:
+    if place.patch is None and inputs.dim() == 2:
         return inputs, outputs, number
-    positions = features.shape[-1]
+    if place.patch is not None:
+        windows = _windows(place.patch, inputs)
+        targets = outputs.flatten(2).transpose(1, 2)
+        positions = targets.shape[1]
+    else:
+        targets = outputs.flatten(1, -2)
+        positions = targets.shape[1]
     taken = min(positions, ROWS_PER_EXAMPLE)
     # Evenly spaced, and shifted from example to example so that every position is seen.
     where = (torch.arange(taken) * positions // taken + 7 * number[:, None]) % positions
-    features = features.gather(2, where[:, None].expand(-1, features.shape[1], -1))
-    targets = targets.gather(2, where[:, None].expand(-1, targets.shape[1], -1))
+    each = torch.arange(len(inputs))[:, None]
+    if place.patch is not None:
+        columns = outputs.shape[-1]
+        features = windows[each, where // columns, where % columns].flatten(2)
+    else:
+        features = inputs.flatten(1, -2)[each, where]
     owner = number[:, None].expand(-1, taken).reshape(-1)
-    return features.transpose(1, 2).flatten(0, 1), targets.transpose(1, 2).flatten(0, 1), owner
+    return features.flatten(0, 1), targets[each, where].flatten(0, 1), owner
 
 
 def _windows(patch: Patch, inputs: Tensor) -> Tensor:
-    """The windows of a convolution as columns: (examples, channels * taps, positions)."""
+    """The windows of a convolution, as a view: (examples, rows, columns, channels, window rows, window columns)."""
     rows, columns = patch.padding if not isinstance(patch.padding, str) else (0, 0)
     sides = [columns, columns, rows, rows]
+    spans = [
+        dilation * (size - 1) for dilation, size in zip(patch.dilation, patch.kernel, strict=True)
+    ]
     if patch.padding == "same":
-        spans = [
-            dilation * (size - 1)
-            for dilation, size in zip(patch.dilation, patch.kernel, strict=True)
-        ]
         sides = [spans[1] // 2, spans[1] - spans[1] // 2, spans[0] // 2, spans[0] - spans[0] // 2]
     mode = "constant" if patch.padding_mode == "zeros" else patch.padding_mode
     padded = F.pad(inputs, sides, mode=mode) if any(sides) else inputs
-    return F.unfold(padded, patch.kernel, patch.dilation, 0, patch.stride)
+    windows = padded.unfold(2, spans[0] + 1, patch.stride[0]).unfold(
+        3, spans[1] + 1, patch.stride[1]
+    )
+    return windows[..., :: patch.dilation[0], :: patch.dilation[1]].permute(0, 2, 3, 1, 4, 5)
 
 
 def collect(

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 
 
-def copied(model: nn.Module, meta: bool) -> nn.Module:
-    """A copy in evaluation mode; on the meta device no memory is taken."""
+def copied(model: nn.Module, meta: bool = False) -> nn.Module:
+    """A copy in the same modes; on the meta device no memory is taken."""
     twins: dict[int, object] = {}
     for module in model.modules():
         own = [*module.parameters(False), *module.buffers(False), *vars(module).values()]
@@ -31,12 +31,13 @@ def copied(model: nn.Module, meta: bool) -> nn.Module:
                 # A result kept as an attribute (weight_norm's weight): deepcopy refuses those.
                 twins[id(tensor)] = tensor.detach().clone()
     try:
-        return copy.deepcopy(model, twins).eval()
+        twin: nn.Module = copy.deepcopy(model, twins)
     except Exception as error:
         raise RequestError(
             f"model: {type(model).__name__} cannot be copied (copy.deepcopy raised {type(error).__name__}: {error}); "
             f"give a model that can, for striate never changes yours in place"
         ) from error
+    return twin
 
 
 @contextmanager

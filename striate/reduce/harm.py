@@ -7,9 +7,10 @@ examples, after the closed-form fit of the rung and of the linear layers that re
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, batches, sample
 from striate.reduce.moments import Evidence
 from striate.reduce.plan import Decision
+from striate.reduce.replay import Recording
 from striate.reduce.rungs.compose import Carried
 from striate.reduce.rungs.stage import Fit
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
@@ -132,8 +134,8 @@ class _Bench:
     ) -> None:
         self._model, self._survey = model, survey
         self._calibration = sample(calibration, CALIBRATION, seed)
-        self._following = sample(calibration, _FOLLOWING, seed)
-        self._judged = sample(validation, _JUDGED, seed)
+        self._fitting = sample(calibration, _FOLLOWING, seed)
+        self._judging = sample(validation, _JUDGED, seed)
         self._carried: dict[tuple[str, object], Carried] = {}
         self._fitted: dict[Choice, tuple[dict[str, Tensor], Fit]] = {}
         self._kept: dict[tuple[str, object], Evidence] = {}
@@ -157,16 +159,22 @@ class _Bench:
         return collectors
 
     @cached_property
-    def _answers(self) -> list[Tensor]:
-        """The original's log-probabilities on the judged examples, by batch."""
-        return self._log_probabilities(self._model)
+    def _judged(self) -> Recording:
+        return self._record(self._judging, ())
 
-    def _log_probabilities(self, net: nn.Module) -> list[Tensor]:
-        with in_evaluation(net), torch.no_grad():
-            return [
-                F.log_softmax(class_scores(net(inputs), len(inputs), "harm").double(), dim=1)
-                for inputs, _ in batches(self._judged, BATCH)
-            ]
+    @cached_property
+    def _following(self) -> Recording:
+        readers = {reader for name in self._survey.choices for reader in self._survey.readers(name)}
+        return self._record(self._fitting, readers)
+
+    def _record(self, examples: Examples, always: Collection[str]) -> Recording:
+        work = {site.name: site.macs for site in self._survey.sites}
+        return Recording(self._model, work, examples, always)
+
+    def _upstream(self, name: str) -> list[str]:
+        """The layers that run before a site, which no change there can reach."""
+        order = self._survey.site(name).order
+        return [site.name for site in self._survey.sites if site.order < order]
 
     def residuals(self, choices: Sequence[Choice]) -> dict[str, Any]:
         scratch = copy.deepcopy(self._model)
@@ -204,7 +212,11 @@ class _Bench:
     def harm(self, choice: Choice) -> dict[str, Any]:
         net, collectors, found = self._changed(choice, ())
         self._refit_readers(net, choice, collectors, found, skip=None)
-        return {"harm": self._divergence(net), "residual": found.residual, **_costs(choice)}
+        return {
+            "harm": self._divergence(net, choice.site),
+            "residual": found.residual,
+            **_costs(choice),
+        }
 
     def harm_together(self, opener: Choice, choice: Choice) -> dict[str, Any]:
         if self._last is None or self._last[0] != opener:
@@ -221,7 +233,11 @@ class _Bench:
         module = put(net, self._decision(choice))
         evidence = collectors[choice.site].evidence(choice.rung.first_nonlinear)
         found = choice.rung.fit(module, choice.place, evidence)
-        return {"harm": self._divergence(net), "residual": found.residual, **_costs(choice)}
+        return {
+            "harm": self._divergence(net, opener.site),
+            "residual": found.residual,
+            **_costs(choice),
+        }
 
     def _changed(
         self, choice: Choice, opened: Sequence[Choice]
@@ -236,17 +252,11 @@ class _Bench:
             place = mine[0].place if mine else self._survey.choices[name][0].place
             collectors[name] = Collector(place, None, fronts)
         if collectors:
-            with (
-                in_evaluation(net, self._model),
-                torch.no_grad(),
-                watched(net, collectors) as after,
-                watched(self._model, collectors) as before,
-            ):
-                for inputs, _ in batches(self._following, BATCH):
-                    net(inputs)
-                    self._model(inputs)
+            following = self._following
+            with watched(net, collectors) as seen:
+                for number, _ in following.runs(net, self._upstream(choice.site)):
                     for name, collector in collectors.items():
-                        collector.add(after[name][0], before[name][1])
+                        collector.add(seen[name][0], following.layers[number][name])
         return net, collectors, found
 
     def _refit_readers(
@@ -268,16 +278,22 @@ class _Bench:
             assert isinstance(weight, Tensor)
             load_refit(net.get_submodule(name), weight, collector.evidence(), order)
 
-    def _divergence(self, net: nn.Module) -> float:
+    def _divergence(self, net: nn.Module, site: str) -> float:
+        """Mean KL divergence of a network, changed at `site` and behind it, from the original, in nats."""
         total = torch.zeros((), dtype=torch.float64)
-        for answer, other in zip(self._answers, self._log_probabilities(net), strict=True):
-            total += (answer.exp() * (answer - other)).sum()
-        mean = float(total / len(self._judged))
-        if mean != mean:
+        for number, output in self._judged.runs(net, self._upstream(site)):
+            before = _log_probabilities(self._judged.answers[number])
+            total += (before.exp() * (before - _log_probabilities(output))).sum()
+        mean = float(total / len(self._judging))
+        if not isfinite(mean):
             raise RequestError(
                 "harm: the network's outputs are not finite; look for NaN or Inf in the data"
             )
         return mean
+
+
+def _log_probabilities(output: Tensor) -> Tensor:
+    return F.log_softmax(class_scores(output, len(output), "harm").double(), dim=1)
 
 
 def _costs(choice: Choice) -> dict[str, Any]:

@@ -99,7 +99,9 @@ class Plan:
                 macs=int(document["macs"]),
                 weight_bytes=int(document["weight_bytes"]),
             )
-        except (KeyError, TypeError) as error:
+        except RequestError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RequestError(f"plan: the document lacks or garbles {error}") from error
 
 
@@ -115,6 +117,7 @@ def _decision_to_dict(decision: Decision) -> Json:
             "rows": place.rows,
             "ordered": place.ordered,
             "foldable": place.foldable,
+            "itemsize": place.itemsize,
             "layout": None if place.layout is None else _plain(place.layout),
             "patch": None if place.patch is None else _plain(place.patch),
         },

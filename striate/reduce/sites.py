@@ -195,7 +195,7 @@ def _traced(
     """On the meta device where the forward needs no values, else on real ones."""
     with random_states_kept(rows.device):
         try:
-            twin = copied(model, meta=True)
+            twin = copied(model, meta=True).eval()
             trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
             trace.run(torch.empty_like(rows, device="meta"), layout)
         except UserCodeError:
@@ -203,7 +203,7 @@ def _traced(
             pass
         else:
             return trace, True
-        twin = copied(model, meta=False)
+        twin = copied(model).eval()
         trace = Trace(twin, {name: twin.get_submodule(name) for name in layers})
         trace.run(rows.clone(), layout)
         return trace, False

@@ -24,6 +24,8 @@ METRICS = ("params", "macs", "weight_bytes")
 _ENDLESS = 2**62
 # Rungs of each kind tried behind a rung that gives its outputs a map.
 _OPENED = 4
+# The largest harm as the solver sees it.
+_HARM = 1e4
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Costs:
     weight_bytes: int
 
     @classmethod
-    def of(cls, counts: Counts, itemsize: int = 4) -> Costs:
-        return cls(counts.params, counts.macs, itemsize * counts.params + counts.buffer_bytes)
+    def of(cls, counts: Counts, itemsize: int) -> Costs:
+        return cls(counts.params, counts.macs, counts.stored(itemsize))
 
     def __add__(self, other: Costs) -> Costs:
         return Costs(
@@ -103,14 +105,15 @@ class Survey:
     def smallest(self) -> dict[str, int]:
         """The least value that each limited metric can reach on its own."""
         metrics = [limit.metric for limit in self.limits] or list(METRICS)
-        return {
-            metric: getattr(self.fixed, metric)
-            + sum(
-                min(getattr(choice.costs, metric) for choice in choices)
-                for choices in self.choices.values()
-            )
-            for metric in dict.fromkeys(metrics)
-        }
+        return {metric: self._least(metric) for metric in dict.fromkeys(metrics)}
+
+    def _least(self, metric: str) -> int:
+        options = [choice for choices in self.choices.values() for choice in choices]
+        costs = np.array([getattr(choice.costs, metric) for choice in options], dtype=float)
+        chosen = solve(options, costs, replace(self, limits=()))
+        # Without limits the network as it is would do.
+        assert chosen is not None
+        return _total(chosen, self, metric)
 
     def require_reachable(self) -> None:
         """Raise `UnreachableBudget` if no combination of rungs meets every limit."""
@@ -145,19 +148,15 @@ def survey(
         ledger = count(model, example[:1])
     totals = Costs(ledger.totals.params, ledger.totals.macs or 0, ledger.totals.weight_bytes)
     places = {site.name: place_of(model, site, found.sites) for site in found.sites}
-    itemsize = {
-        site.name: model.get_submodule(site.name).weight.element_size()  # type: ignore[operator]
-        for site in found.sites
-    }
 
     def options(name: str, room: Room) -> tuple[Choice, ...]:
         place = places[name]
-        unchanged = Choice(name, DENSE, place, Costs.of(dense_counts(place), itemsize[name]))
+        unchanged = Choice(name, DENSE, place, Costs.of(dense_counts(place), place.itemsize))
         rungs = [rung for rung in propose(place, room) if not rung.unchanged]
         return (
             unchanged,
             *(
-                Choice(name, rung, place, Costs.of(rung.counts(place), itemsize[name]))
+                Choice(name, rung, place, Costs.of(rung.counts(place), place.itemsize))
                 for rung in rungs
             ),
         )
@@ -172,10 +171,7 @@ def survey(
     rooms = {name: _room(bare, name) for name in places}
     choices = {name: options(name, room) for name, room in rooms.items()}
     whole = replace(bare, choices=choices)
-    opened = {
-        name: (*choices[name], *_opened(whole, name, rooms[name], itemsize[name]))
-        for name in places
-    }
+    opened = {name: (*choices[name], *_opened(whole, name, rooms[name])) for name in places}
     return replace(bare, choices=opened)
 
 
@@ -201,7 +197,12 @@ def place_of(model: nn.Module, site: Site, sites: Sequence[Site]) -> Place:
         )
         inputs = module.in_channels * patch.kernel[0] * patch.kernel[1]
         return Place(
-            inputs, module.out_channels, module.bias is not None, patch=patch, rows=height * width
+            inputs,
+            module.out_channels,
+            module.bias is not None,
+            patch=patch,
+            rows=height * width,
+            itemsize=module.weight.element_size(),
         )
     assert isinstance(module, nn.Linear)
     layout = site.input.layout
@@ -216,6 +217,7 @@ def place_of(model: nn.Module, site: Site, sites: Sequence[Site]) -> Place:
         rows=max(1, site.macs // (module.in_features * module.out_features)),
         ordered=site.input.index is None,
         foldable=reader_of(site, sites) is not None,
+        itemsize=module.weight.element_size(),
     )
 
 
@@ -259,10 +261,17 @@ def _room(bare: Survey, name: str) -> Room:
             if site != name
         )
         left[limit.metric] = min(left[limit.metric], limit.limit - others)
-    return Room(left["params"], left["macs"], left["weight_bytes"])
+    return room_of(left, bare.choices[name][0].place)
 
 
-def _opened(whole: Survey, name: str, room: Room, itemsize: int) -> Iterator[Choice]:
+def room_of(left: Mapping[str, int], place: Place) -> Room:
+    """The room that is left of each metric at a place."""
+    # Ladders of sizes start from the weights that fit, and a limit on bytes is one on weights too.
+    weights = min(left["params"], left["weight_bytes"] // place.itemsize)
+    return Room(weights, left["macs"], left["weight_bytes"])
+
+
+def _opened(whole: Survey, name: str, room: Room) -> Iterator[Choice]:
     """Choices at a site whose map comes from a rung before it."""
     before = [
         site
@@ -284,7 +293,7 @@ def _opened(whole: Survey, name: str, room: Room, itemsize: int) -> Iterator[Cho
             ]
             for kind in ("pooled", "split"):
                 for rung in [rung for rung in rungs if rung.kinds == (kind,)][:_OPENED]:
-                    costs = Costs.of(rung.counts(place), itemsize)
+                    costs = Costs.of(rung.counts(place), place.itemsize)
                     yield Choice(name, rung, place, costs, opener)
 
 
@@ -293,12 +302,32 @@ def solve(
     harm: npt.NDArray[np.float64],
     survey: Survey,
     extra: Sequence[LinearConstraint] = (),
-    integrality: int = 1,
 ) -> list[Choice] | None:
     """The choices of least total harm that meet every limit, one a site; None where there are none.
 
     A multiple-choice knapsack with implications, solved exactly (HiGHS through `scipy.optimize.milp`).
     """
+    constraints = list(extra)
+    while (chosen := _solve(options, harm, survey, constraints)) is not None:
+        taken = np.array([choice in chosen for choice in options], dtype=float)
+        if all(_total(chosen, survey, limit.metric) <= limit.limit for limit in survey.limits):
+            return chosen
+        # HiGHS's tolerance let a limit be passed by a few weights: not these, then.
+        constraints.append(LinearConstraint(taken[None], -np.inf, len(chosen) - 1))
+    return None
+
+
+def _total(chosen: Sequence[Choice], survey: Survey, metric: str) -> int:
+    fixed: int = getattr(survey.fixed, metric)
+    return fixed + sum(getattr(choice.costs, metric) for choice in chosen)
+
+
+def _solve(
+    options: Sequence[Choice],
+    harm: npt.NDArray[np.float64],
+    survey: Survey,
+    extra: Sequence[LinearConstraint],
+) -> list[Choice] | None:
     count = len(options)
     if count == 0:
         return [] if survey.met else None
@@ -318,8 +347,14 @@ def solve(
             row = np.zeros(count)
             row[k], row[where[choice.opener]] = 1, -1
             constraints.append(LinearConstraint(row[None], -np.inf, 0))
+    # Solved to an absolute gap of 1e-6, whatever the scale of the harm, and to no relative one.
+    scale = _HARM / max(float(np.abs(harm).max()), np.finfo(float).tiny)
     found = milp(
-        harm, integrality=np.full(count, integrality), bounds=Bounds(0, 1), constraints=constraints
+        harm * scale,
+        integrality=np.ones(count),
+        bounds=Bounds(0, 1),
+        constraints=constraints,
+        options={"mip_rel_gap": 0.0},
     )
     if found.x is None:
         return None

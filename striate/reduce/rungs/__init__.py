@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from itertools import islice
 from typing import Any
@@ -28,23 +28,31 @@ MOST_ALIKE = 14
 # A Gram matrix of this many features takes half a gigabyte in float64.
 MOST_FEATURES = 8192
 
+_COSTS: tuple[Callable[[Counts, Place], int], ...] = (
+    lambda counts, place: counts.params,
+    lambda counts, place: counts.macs,
+    lambda counts, place: counts.stored(place.itemsize),
+)
+
 
 def propose(place: Place, room: Room) -> list[Rung]:
     """The rungs worth fitting at a place: the unchanged one, those that fit the room, and the smallest of all."""
     found: dict[Rung, Counts] = {DENSE: DENSE.counts(place)} if place.patch is None else {}
-    small: dict[Rung, Counts] = {}
+    passed: dict[Rung, Counts] = {}
     alike: dict[tuple[str, ...], int] = defaultdict(int)
     for rung in _sequences(place, room):
+        if rung in found:
+            continue
         counts = rung.counts(place)
-        if room.holds(counts) and alike[rung.kinds] < MOST_ALIKE and rung not in found:
+        if room.holds(counts, place.itemsize) and alike[rung.kinds] < MOST_ALIKE:
             alike[rung.kinds] += 1
             found[rung] = counts
-        elif not room.holds(counts):
-            small[rung] = counts
-    for cost in ("params", "macs"):
-        everything = {**small, **found}
+        else:
+            passed[rung] = counts
+    everything = {**passed, **found}
+    for cost in _COSTS:
         if everything:
-            least = min(everything, key=lambda rung: int(getattr(everything[rung], cost)))
+            least = min(everything, key=lambda rung: cost(everything[rung], place))
             found.setdefault(least, everything[least])
     return list(found)
 
@@ -73,21 +81,26 @@ def _behind(fronts: tuple[Front, ...], place: Place, room: Room) -> Iterator[Run
         inner = front.after(inner)
     if inner.inputs > MOST_FEATURES:
         return
-    left = Room(room.params - used.params, room.macs - used.macs, room.bytes - 4 * used.params)
+    left = Room(
+        room.params - used.params,
+        room.macs - used.macs,
+        room.bytes - used.stored(place.itemsize),
+    )
     for head in HEADS_BEHIND:
         stages = list(islice(head.propose(inner, left), 3))
         yield from (Rung((*fronts, stage)) for stage in stages)
 
 
 def widest(rung: Rung, place: Place, room: Room) -> Rung:
-    """The rung with the largest rank that fits the room, where its head has a rank."""
+    """The rung with the largest rank that fits the room and still saves weights, where its head has a rank."""
     if not isinstance(rung.head, LowRank):
         return rung
-    best, low, high = rung, rung.head.rank, min(place.inputs, place.outputs)
+    inner = rung.at_head(place)
+    best, low, high = rung, rung.head.rank, LowRank.largest(inner)
     while low <= high:
         middle = (low + high) // 2
         grown = Rung((*rung.fronts, LowRank(middle)))
-        if room.holds(grown.counts(place)):
+        if room.holds(grown.counts(place), place.itemsize):
             best, low = grown, middle + 1
         else:
             high = middle - 1
@@ -100,9 +113,21 @@ _KINDS: dict[str, type] = {stage.kind: stage for stage in (*FRONTS, *HEADS)}
 def rung_from_dict(document: Mapping[str, Any]) -> Rung:
     """Read a rung as `Rung.to_dict` writes it; anything else is a `RequestError`."""
     try:
-        return Rung(tuple(_stage(stage) for stage in document["stages"]))
-    except (KeyError, TypeError, AttributeError) as error:
+        stages = tuple(_stage(stage) for stage in document["stages"])
+    except RequestError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RequestError(f"plan: rung {document!r} cannot be read: {error}") from error
+    if not (
+        stages
+        and isinstance(stages[-1], HEADS)
+        and all(isinstance(stage, FRONTS) for stage in stages[:-1])
+    ):
+        raise RequestError(
+            f"plan: rung {document!r} cannot be built: expected any number of "
+            f"{', '.join(stage.kind for stage in FRONTS)}, then one of {', '.join(stage.kind for stage in HEADS)}"
+        )
+    return Rung(stages)
 
 
 def _stage(document: Mapping[str, Any]) -> Any:

@@ -75,9 +75,10 @@ class Rung:
         return cast(Any, self.head).grid.layout  # type: ignore[no-any-return]
 
     def needs_table(self, place: Place) -> bool:
-        return self.reorders and self.head.counts(self._at_head(place)).buffer_bytes > 0
+        return self.reorders and self.head.counts(self.at_head(place)).buffer_bytes > 0
 
-    def _at_head(self, place: Place) -> Place:
+    def at_head(self, place: Place) -> Place:
+        """The place that the front stages leave to the head."""
         for front in self.fronts:
             place = front.after(place)
         return place

@@ -127,10 +127,9 @@ class Windows:
 
 def assign(errors: Tensor, channels: int) -> Tensor:
     """The slot (channel * positions + position) of each unit, from errors (units, positions), at least total error."""
-    units, positions = errors.shape
     slots = np.tile(errors.numpy(), (1, channels))
     rows, columns = linear_sum_assignment(slots)
-    assert len(rows) == units and slots.shape[1] == channels * positions
+    assert len(rows) == len(errors)
     return torch.from_numpy(columns.astype(np.int64))
 
 

@@ -27,14 +27,19 @@ class LowRank:
     def propose(cls, place: Place, room: Room) -> Iterator[LowRank]:
         """Ranks from the largest that fits the room and still saves weights, downwards; always rank 1."""
         each, fixed = place.inputs + place.outputs, place.bias * place.outputs
-        dense = place.inputs * place.outputs
-        largest = min((dense - 1) // each, place.inputs, place.outputs)
         largest = min(
-            largest, (room.params - fixed) // each, room.macs // max(1, each * place.rows)
+            cls.largest(place),
+            (room.params - fixed) // each,
+            room.macs // max(1, each * place.rows),
         )
         yield from (cls(rank) for rank in ladder(largest))
-        if dense > each:
+        if cls.largest(place) >= 1:
             yield cls(1)
+
+    @staticmethod
+    def largest(place: Place) -> int:
+        """The largest rank that has fewer weights than the dense layer; 0 where none has."""
+        return (place.inputs * place.outputs - 1) // (place.inputs + place.outputs)
 
     def counts(self, place: Place) -> Counts:
         weights = self.rank * (place.inputs + place.outputs)

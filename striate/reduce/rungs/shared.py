@@ -91,8 +91,10 @@ class Blocked(_Sharing):
     def propose(cls, place: Place, room: Room) -> Iterator[Blocked]:
         """Blocks of half the grid, or nearly: four kernels a channel, the first step away from one."""
         for grid in grids(place):
-            shortest = min(grid.size)
-            yield cls(grid, max(2, shortest // 4 * 2))
+            share = max(2, min(grid.size) // 4 * 2)
+            # One block is not blocked: that is the shared rung.
+            if share < max(grid.size):
+                yield cls(grid, share)
 
     @property
     def block(self) -> tuple[int, int]:

@@ -58,8 +58,9 @@ class Split:
         inverse = (vectors / values.sqrt()) @ vectors.T
         # x'B = (x' root^-1) (root B): keep the directions of root B that carry most, then undo the root.
         left = torch.linalg.eigh(root @ by_channel @ by_channel.T @ root).eigenvectors
-        mix: Tensor = left[:, -self.channels :].T @ inverse
-        return mix / mix.norm(dim=1, keepdim=True)
+        mix = left[:, -self.channels :].T @ inverse
+        unit: Tensor = mix / mix.norm(dim=1, keepdim=True)
+        return unit
 
     def counts(self, place: Place) -> Counts:
         assert place.layout is not None

@@ -39,7 +39,8 @@ class Place:
     `layout` says that the features are a map of channels x rows x columns, in that order; `patch` that the site is
     a convolution and the features those of one window. `rows` is how often one example passes through.
     `ordered` is False where a table of positions must bring the features into the layout's order, `foldable` False
-    where outputs must keep the original's order, so that a rung that reorders them needs a table too.
+    where outputs must keep the original's order, so that a rung that reorders them needs a table too. `itemsize` is
+    the bytes of one weight.
     """
 
     inputs: int
@@ -50,6 +51,7 @@ class Place:
     rows: int = 1
     ordered: bool = True
     foldable: bool = True
+    itemsize: int = 4
 
     def fed(self, layout: Layout) -> Place:
         """The place behind a stage that gives a map of this layout."""
@@ -63,6 +65,10 @@ class Counts:
     params: int
     macs: int
     buffer_bytes: int = 0
+
+    def stored(self, itemsize: int) -> int:
+        """Bytes of weights and buffers, with `itemsize` bytes a weight."""
+        return itemsize * self.params + self.buffer_bytes
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -80,16 +86,11 @@ class Room:
     macs: int
     bytes: int
 
-    def holds(self, counts: Counts) -> bool:
+    def holds(self, counts: Counts, itemsize: int) -> bool:
         return (
             counts.params <= self.params
             and counts.macs <= self.macs
-            and 4 * counts.params + counts.buffer_bytes <= self.bytes
-        )
-
-    def scaled(self, fraction: float) -> Room:
-        return Room(
-            int(self.params * fraction), int(self.macs * fraction), int(self.bytes * fraction)
+            and counts.stored(itemsize) <= self.bytes
         )
 
 
