@@ -31,13 +31,13 @@ def copied(model: nn.Module, meta: bool = False) -> nn.Module:
                 # A result kept as an attribute (weight_norm's weight): deepcopy refuses those.
                 twins[id(tensor)] = tensor.detach().clone()
     try:
-        twin: nn.Module = copy.deepcopy(model, twins)
+        whole: nn.Module = copy.deepcopy(model, twins)
     except Exception as error:
         raise RequestError(
             f"model: {type(model).__name__} cannot be copied (copy.deepcopy raised {type(error).__name__}: {error}); "
             f"give a model that can, for striate never changes yours in place"
         ) from error
-    return twin
+    return whole
 
 
 @contextmanager

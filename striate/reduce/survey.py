@@ -318,8 +318,10 @@ def solve(
 
 
 def _total(chosen: Sequence[Choice], survey: Survey, metric: str) -> int:
-    fixed: int = getattr(survey.fixed, metric)
-    return fixed + sum(getattr(choice.costs, metric) for choice in chosen)
+    total: int = sum(
+        (getattr(choice.costs, metric) for choice in chosen), getattr(survey.fixed, metric)
+    )
+    return total
 
 
 def _solve(
@@ -348,7 +350,7 @@ def _solve(
             row[k], row[where[choice.opener]] = 1, -1
             constraints.append(LinearConstraint(row[None], -np.inf, 0))
     # Solved to an absolute gap of 1e-6, whatever the scale of the harm, and to no relative one.
-    scale = _HARM / max(float(np.abs(harm).max()), np.finfo(float).tiny)
+    scale = _HARM / max(float(np.abs(harm).max()), 1e-12)
     found = milp(
         harm * scale,
         integrality=np.ones(count),
