@@ -247,6 +247,28 @@ def test_what_a_kill_before_the_request_leaves_can_be_begun_again(tmp_path: Path
         assert not (tmp_path / ".part.run.json").exists()
 
 
+def test_a_run_that_has_only_expendable_steps_makes_way(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    with Run.create(place, {"seed": 1}) as run:
+        run.step("look", dict)
+        run.write_json("result.json", {"status": "unreachable"})
+        with pytest.raises(RequestError, match="another process"):
+            Run.create(place, {"seed": 2}, expendable=["look"])
+    with pytest.raises(RequestError, match="holds a run already"):
+        Run.create(place, {"seed": 2})
+    with Run.create(place, {"seed": 2}, expendable=["look"]) as run:
+        assert run.request["seed"] == 2
+        assert run.keys == ()
+        assert not (place / "result.json").exists()
+        run.step("look", dict)
+        run.step("train", dict)
+    with pytest.raises(RequestError, match="holds a run already"):
+        Run.create(place, {"seed": 3}, expendable=["look"])
+    with Run.resume(place) as run:
+        assert run.request["seed"] == 2
+        assert run.keys == ("look", "train")
+
+
 def test_resume_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no run to go on with"):
         Run.resume(tmp_path / "none")
