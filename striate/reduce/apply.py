@@ -166,8 +166,10 @@ def refit(
 
 def load_refit(layer: nn.Module, weight: Tensor, evidence: Evidence, order: Tensor | None) -> float:
     """The refit from collected evidence: stays close to the original's weights where the rows say little."""
-    found = fit_affine(evidence, start=_ordered(weight, order))
     assert isinstance(layer, nn.Linear)
+    if layer.bias is None:
+        evidence = evidence.uncentred
+    found = fit_affine(evidence, start=_ordered(weight, order))
     with torch.no_grad():
         layer.weight.copy_(found.weight)
         if layer.bias is not None:

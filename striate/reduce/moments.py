@@ -60,6 +60,17 @@ class Moments:
             yy=self.yy,
         )
 
+    def uncentred(self) -> Moments:
+        """The moments about zero: a fit to them is one without a bias."""
+        return Moments(
+            count=self.count,
+            mean_x=torch.zeros_like(self.mean_x),
+            mean_y=torch.zeros_like(self.mean_y),
+            xx=self.xx + torch.outer(self.mean_x, self.mean_x),
+            xy=self.xy + torch.outer(self.mean_x, self.mean_y),
+            yy=self.yy + self.mean_y.square(),
+        )
+
     def error(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Mean squared error of `weight x + bias` for each target, (o,)."""
         mean = self.mean_y - weight @ self.mean_x - bias
@@ -116,11 +127,13 @@ class Accumulator:
 class Evidence:
     """Moments to fit on, and moments of held-out rows to choose the ridge by.
 
-    Without held-out rows (white inputs) nothing is chosen: the fit is the plain least-squares one.
+    Without held-out rows (white inputs) nothing is chosen: the fit is the plain least-squares one. `variance`: of all
+    targets together, on the rows that judge, where it is not what the moments say.
     """
 
     fit: Moments
     held: Moments | None = None
+    variance: float | None = None
     # What was computed from this evidence and serves several fits.
     memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -130,7 +143,19 @@ class Evidence:
 
     def through(self, matrix: Tensor) -> Evidence:
         held = None if self.held is None else self.held.through(matrix)
-        return Evidence(self.fit.through(matrix), held)
+        return Evidence(self.fit.through(matrix), held, self.variance)
+
+    @cached_property
+    def uncentred(self) -> Evidence:
+        """The evidence for a layer that has no bias."""
+        held = None if self.held is None else self.held.uncentred()
+        return Evidence(self.fit.uncentred(), held, self.total)
+
+    @property
+    def total(self) -> float:
+        """|centred target|^2, summed over the targets: what a residual is a part of. Never zero."""
+        found = float((self.held or self.fit).yy.sum()) if self.variance is None else self.variance
+        return max(found, torch.finfo(torch.float64).tiny)
 
     @cached_property
     def regression(self) -> Affine:
@@ -150,10 +175,7 @@ class Evidence:
 
     def residual(self, weight: Tensor, bias: Tensor) -> float:
         """|error|^2 / |centred target|^2, summed over the targets."""
-        total = (self.held or self.fit).yy.sum()
-        return float(
-            self.judge(weight, bias).sum() / total.clamp_min(torch.finfo(torch.float64).tiny)
-        )
+        return float(self.judge(weight, bias).sum()) / self.total
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,8 @@ class Rung:
         them; give the same one only with the same evidence.
         """
         inner, cache = place, {} if cache is None else cache
+        if not place.bias:
+            evidence = evidence.uncentred
         parts = list(cast(nn.Sequential, module.body)) if isinstance(module, OnMap) else [module]
         for number, front in enumerate(self.fronts):
             behind = front.after(inner)

@@ -160,8 +160,10 @@ def _see(evidence: Evidence, windows: Windows, ridge: float) -> tuple[list[Tenso
     for inside in windows.features:
         weight = solve(fit.xx[inside][:, inside], fit.xy[inside], ridge)
         square = (weight * (judge.xx[inside][:, inside] @ weight)).sum(0)
+        # The bias is right on the fitted rows; on others the means are a little different.
+        missed = judge.mean_y - fit.mean_y - (judge.mean_x - fit.mean_x)[inside] @ weight
         weights.append(weight.T)
-        errors.append(judge.yy - 2 * (weight * judge.xy[inside]).sum(0) + square)
+        errors.append(judge.yy - 2 * (weight * judge.xy[inside]).sum(0) + square + missed.square())
     return weights, torch.stack(errors, 1)
 
 
@@ -215,8 +217,7 @@ class Local:
         state = {"weight": by_position[:, :, :-1]}
         if place.bias:
             state["bias"] = by_position[:, :, -1]
-        total = float((evidence.held or evidence.fit).yy.sum())
-        return Fit(state, placed.error / max(total, 1e-300), placed.slots)
+        return Fit(state, max(placed.error, 0.0) / evidence.total, placed.slots)
 
     def label(self) -> str:
         return f"local {self.grid.label()}"

@@ -31,6 +31,7 @@ from striate.reduce.rungs.local import (
 from striate.reduce.rungs.stage import Counts, Fit, Place, Room
 
 _TURNS = 3
+# While units still change places; the last kernels' ridge is chosen on held-out rows.
 _RIDGE = 1e-2
 
 
@@ -64,21 +65,21 @@ class _Sharing(ABC):
         grid, windows, blocks = self.grid, Windows.of(self.grid, place.layout), self._blocks()
         placed = place_units(evidence, grid, place.layout)
         slots = placed.slots
-        ridge = 0.0 if evidence.held is None else _RIDGE
         problem = _Shared(evidence.fit, windows, blocks, grid.channels)
         kernels = problem.first(placed)
         for _ in range(_TURNS):
             slots = problem.swap(kernels, slots)
-            kernels = problem.refit(slots, ridge)
-        judged = _Shared(evidence.held or evidence.fit, windows, blocks, grid.channels).errors(
-            kernels
-        )
-        left = judged.gather(1, slots[:, None]).sum()
-        total = (evidence.held or evidence.fit).yy.sum()
+            kernels = problem.refit(slots, 0.0 if evidence.held is None else _RIDGE)
+        judge = _Shared(evidence.held or evidence.fit, windows, blocks, grid.channels)
+
+        def left(kernels: Tensor) -> float:
+            return float(judge.errors(kernels).gather(1, slots[:, None]).sum())
+
+        kernels = min((problem.refit(slots, ridge) for ridge in evidence.ridges), key=left)
         state = {"weight": kernels[:, :, :-1]}
         if place.bias:
             state["bias"] = kernels[:, :, -1]
-        return Fit(state, float(left / total.clamp_min(1e-300)), slots)
+        return Fit(state, max(left(kernels), 0.0) / evidence.total, slots)
 
 
 @dataclass(frozen=True)
