@@ -36,7 +36,7 @@ from striate.reduce.apply import skeleton
 from striate.reduce.evaluate import evaluate
 from striate.reduce.finetune import Training
 from striate.reduce.plan import Plan
-from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe, race_recipe
+from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import seeded
 from striate.reduce.verify import check_counts
 from striate.runs import Run, has_run
@@ -206,7 +206,7 @@ def from_scratch(
     make = partial(fresh, found.build(), plan, seed)
     with _begun(target, request, progress) as run:
         judge = _judge(make(), found.data)
-        recipe = pretrain_recipe(epochs)
+        recipe = pretrain_recipe(epochs, plan.params)
         trained = _train(run, "scratch", recipe, make, found.data, seed, judge, progress)
         test = _tested(run, make, trained, found.data)
         run.write_json(
@@ -316,7 +316,7 @@ def _pruned_and_trained(
         return _train(run, phase, recipe, make, found.data, seed, judge, progress, original)
 
     raced = {
-        candidate: trained(f"race/{number}", race_recipe(race_epochs(epochs)), candidate)
+        candidate: trained(f"race/{number}", arm_recipe("distill", race_epochs(epochs)), candidate)
         for number, candidate in enumerate(finalists, start=1)
     }
     winner = max(raced, key=lambda candidate: judge.rank(raced[candidate].best_score))

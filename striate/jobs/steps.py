@@ -31,8 +31,9 @@ from striate.reduce.choose import choose
 from striate.reduce.finetune import Training
 from striate.reduce.harm import measure
 from striate.reduce.plan import Plan
-from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe, race_recipe
+from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import checked_device
+from striate.reduce.start import poorly_fitted, start_afresh
 from striate.reduce.survey import Survey, survey
 from striate.runs import Run
 
@@ -176,7 +177,7 @@ class Shrinking:
         judge = self._judge(model, by="accuracy")
         trained = self._train(
             "pretrain",
-            pretrain_recipe(self.settings.pretrain),
+            pretrain_recipe(self.settings.pretrain, _trained(model)),
             model,
             None,
             judge,
@@ -300,9 +301,11 @@ class Shrinking:
         raced = []
         for start, plan in zip(fitted, plans, strict=True):
             model = self._network(start, plan, original)
+            afresh = self._afresh(start.finalist)
+            start_afresh(model, afresh, self.settings.seed)
             trained = self._train(
                 f"race/{start.finalist}",
-                race_recipe(epochs),
+                arm_recipe("distill", epochs, plan.params if afresh else 0),
                 model,
                 judge.original,
                 judge,
@@ -320,11 +323,12 @@ class Shrinking:
             return []
         arms: tuple[Arm, ...] = ("distill", "labels") if self.problem.labelled else ("distill",)
         contenders = []
+        fresh = plan.params if self._afresh(winner.finalist) else 0
         for arm in arms:
             model = self._network(winner, plan, original)
             trained = self._train(
                 arm,
-                arm_recipe(arm, epochs),
+                arm_recipe(arm, epochs, fresh),
                 model,
                 judge.original,
                 judge,
@@ -332,6 +336,10 @@ class Shrinking:
             )
             contenders.append(_contender(winner.finalist, arm, trained))
         return contenders
+
+    def _afresh(self, finalist: int) -> tuple[str, ...]:
+        """Layers of a finalist that were fitted too poorly to be trained on from there."""
+        return poorly_fitted(self.run.value(f"finalist/{finalist}/fitted")["residuals"])
 
     def _network(self, contender: Contender, plan: Plan, original: nn.Module) -> nn.Module:
         model = skeleton(original, plan).eval()
@@ -413,6 +421,10 @@ class Shrinking:
 
 
 _SOURCES: Mapping[Arm, str] = {"distill": "the original's outputs", "labels": "the labels"}
+
+
+def _trained(model: nn.Module) -> int:
+    return max(1, sum(p.numel() for p in model.parameters() if p.requires_grad))
 
 
 def race_epochs(epochs: int) -> int:

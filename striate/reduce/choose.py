@@ -94,7 +94,7 @@ class _Field:
         return Plan(tuple(decisions), tuple(refitted), total.params, total.macs, total.weight_bytes)
 
     def _nearest(self, choice: Choice) -> Measurement:
-        """The measurement of a choice, or of the one that it was widened from."""
+        """The measurement of a choice, or, where it was widened, of the nearest measured rank."""
         if choice in self._measured:
             return self._measured[choice]
         alike = [

@@ -24,7 +24,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from striate.errors import MissingExtra, RequestError
 from striate.reduce.evaluate import checked_targets, class_scores, divergence
 from striate.reduce.examples import Examples
-from striate.reduce.recipes import Recipe, arm_recipe, pretrain_recipe, race_recipe
+from striate.reduce.recipes import Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import (
     checked_device,
     evaluating,
@@ -37,7 +37,7 @@ from striate.reduce.running import (
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Recipe", "Training", "arm_recipe", "pretrain_recipe", "race_recipe", "recalibrate"]
+__all__ = ["Recipe", "Training", "arm_recipe", "pretrain_recipe", "recalibrate"]
 
 Arithmetic = Literal["32-true", "bf16-mixed"]
 

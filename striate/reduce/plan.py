@@ -89,6 +89,10 @@ class Plan:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Plan:
         """Read what `to_dict` wrote; anything else is a `RequestError`."""
+        if not isinstance(document, Mapping):
+            raise RequestError(
+                f"plan: a {type(document).__name__}; expected the JSON object of a plan"
+            )
         if document.get("schema") != SCHEMA:
             raise RequestError(f"plan: schema {document.get('schema')!r}; expected {SCHEMA!r}")
         try:

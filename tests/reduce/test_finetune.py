@@ -23,7 +23,6 @@ from striate.reduce.finetune import (
     Training,
     arm_recipe,
     pretrain_recipe,
-    race_recipe,
     recalibrate,
 )
 
@@ -354,8 +353,9 @@ def test_a_wrong_recipe_is_said(options: dict[str, Any], text: str) -> None:
 
 
 def test_the_named_recipes_are_of_the_length_asked_for() -> None:
-    assert pretrain_recipe(30).epochs == 30
-    assert (race_recipe(2).epochs, race_recipe(2, "labels").arm) == (2, "labels")
+    assert pretrain_recipe(30, 10**6).epochs == 30
+    assert arm_recipe("distill", 2, fresh=4000).lr > arm_recipe("distill", 2, fresh=200_000).lr
+    assert arm_recipe("distill", 2, fresh=200_000).lr > arm_recipe("distill", 2).lr
     for arm in ("labels", "distill"):
         assert (arm_recipe(arm, 8).arm, arm_recipe(arm, 8).epochs) == (arm, 8)  # type: ignore[arg-type]
 
