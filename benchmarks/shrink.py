@@ -118,8 +118,23 @@ def run(out: Path, name: str, arguments: list[str]) -> Path:
         command.append("--resume")
     print("+", " ".join(command[1:]), flush=True)
     with (out / f"{name}.log").open("a") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(
+            f"{name} ended with {os.waitstatus_to_exitcode(status)}; see {out / name}.log"
+        )
+    memory = out / f"{name}.memory.json"
+    before = json.loads(memory.read_text())["peak_bytes"] if memory.exists() else 0
+    whole(memory, json.dumps({"peak_bytes": max(before, 1024 * usage.ru_maxrss)}))
     return directory
+
+
+def whole(file: Path, text: str) -> None:
+    """Write a file so that it is there whole or not at all."""
+    beside = file.with_suffix(".part")
+    beside.write_text(text)
+    beside.replace(file)
 
 
 def base(out: Path, task: Task, seed: int) -> Path:
@@ -166,9 +181,8 @@ def test_accuracy(out: Path, row: Row, seed: int) -> dict[str, Any]:
                 data,
                 "--json",
             ]
-            file.write_text(
-                subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            )
+            asked = subprocess.run(command, check=True, capture_output=True, text=True)
+            whole(file, asked.stdout)
         base_result = json.loads((base(out, TASKS[row.task], seed) / "result.json").read_text())
         result["baseline"] = base_result["baseline"]
         result["shrunk"]["accuracy"] = json.loads(file.read_text())["accuracy"]
