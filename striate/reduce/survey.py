@@ -105,15 +105,18 @@ class Survey:
     def smallest(self) -> dict[str, int]:
         """The least value that each limited metric can reach on its own."""
         metrics = [limit.metric for limit in self.limits] or list(METRICS)
-        return {metric: self._least(metric) for metric in dict.fromkeys(metrics)}
+        return {
+            metric: _total(self.cheapest(metric), self, metric) for metric in dict.fromkeys(metrics)
+        }
 
-    def _least(self, metric: str) -> int:
+    def cheapest(self, metric: str) -> list[Choice]:
+        """The choices of the smallest network, whatever the limits."""
         options = [choice for choices in self.choices.values() for choice in choices]
         costs = np.array([getattr(choice.costs, metric) for choice in options], dtype=float)
         chosen = solve(options, costs, replace(self, limits=()))
         # Without limits the network as it is would do.
         assert chosen is not None
-        return _total(chosen, self, metric)
+        return chosen
 
     def require_reachable(self) -> None:
         """Raise `UnreachableBudget` if no combination of rungs meets every limit."""
@@ -168,11 +171,29 @@ def survey(
         tuple(limits),
         {name: options(name, Room(0, 0, 0)) for name in places},
     )
-    rooms = {name: _room(bare, name) for name in places}
-    choices = {name: options(name, room) for name, room in rooms.items()}
-    whole = replace(bare, choices=choices)
-    opened = {name: (*choices[name], *_opened(whole, name, rooms[name])) for name in places}
-    return replace(bare, choices=opened)
+
+    def offered(rooms: Mapping[str, Room]) -> Survey:
+        whole = replace(bare, choices={name: options(name, rooms[name]) for name in places})
+        opened = {name: _opened(whole, name, rooms[name]) for name in places}
+        return replace(
+            bare, choices={name: (*whole.choices[name], *opened[name]) for name in places}
+        )
+
+    # What is smallest must not depend on what was asked for. Where nothing fits, the smallest of all is proposed;
+    # what opens another layer may be larger.
+    roomy = offered({name: Room(_ENDLESS, _ENDLESS, _ENDLESS) for name in places})
+    everything = _joined(bare, [c for choices in roomy.choices.values() for c in choices])
+    least = [choice for metric in METRICS for choice in everything.cheapest(metric)]
+    return _joined(offered({name: _room(bare, name) for name in places}), least)
+
+
+def _joined(whole: Survey, more: Sequence[Choice]) -> Survey:
+    """A survey with further choices."""
+    choices = {
+        name: tuple(dict.fromkeys([*own, *(choice for choice in more if choice.site == name)]))
+        for name, own in whole.choices.items()
+    }
+    return replace(whole, choices=choices)
 
 
 def dense_counts(place: Place) -> Counts:
@@ -292,9 +313,16 @@ def _opened(whole: Survey, name: str, room: Room) -> Iterator[Choice]:
                 if len(rung.fronts) == 1 and rung.head == Dense()
             ]
             for kind in ("pooled", "split"):
-                for rung in [rung for rung in rungs if rung.kinds == (kind,)][:_OPENED]:
-                    costs = Costs.of(rung.counts(place), place.itemsize)
-                    yield Choice(name, rung, place, costs, opener)
+                alike = [
+                    Choice(name, rung, place, Costs.of(rung.counts(place), place.itemsize), opener)
+                    for rung in rungs
+                    if rung.kinds == (kind,)
+                ]
+                smallest = [
+                    min(alike, key=lambda choice, cost=cost: getattr(choice.costs, cost))  # type: ignore[misc]
+                    for cost in METRICS[: len(alike)]
+                ]
+                yield from dict.fromkeys([*alike[:_OPENED], *smallest])
 
 
 def solve(

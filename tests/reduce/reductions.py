@@ -253,3 +253,108 @@ def conv_place(conv: nn.Conv2d, size: tuple[int, int]) -> Place:
 def plain(place: Place) -> Place:
     """The place with the features in order and outputs that may be reordered."""
     return replace(place, ordered=True, foldable=True)
+
+
+# Networks
+
+
+class Permuted(nn.Module):
+    """A forward of functions that flattens rows, columns, channels: the dense layer sees its map out of order."""
+
+    def __init__(
+        self,
+        channels: int = 8,
+        side: int = 8,
+        hidden: int = 32,
+        classes: int = 5,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, 3, padding=1, bias=bias)
+        self.fc1 = nn.Linear(channels * (side // 2) ** 2, hidden, bias=bias)
+        self.fc2 = nn.Linear(hidden, classes, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv(x)), 2)
+        x = x.permute(0, 2, 3, 1).reshape(len(x), -1)
+        return self.fc2(F.relu(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class Viewed(nn.Module):
+    """Batch normalisation, a view, a head of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(2, 6, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()
+        )
+        self.head = nn.ModuleDict({"one": nn.Linear(6 * 4 * 5, 24), "two": nn.Linear(24, 7)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        x = x.view(x.size(0), -1)
+        return self.head["two"](torch.tanh(self.head["one"](x)))  # type: ignore[no-any-return]
+
+
+class Tokens(nn.Module):
+    """Rows of the picture as tokens: a layer that runs at each of them, then one over all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, 12)
+        self.out = nn.Linear(8 * 12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.embed(x.flatten(1, 2)))
+        return self.out(x.flatten(1))  # type: ignore[no-any-return]
+
+
+def network(name: str, seed: int = 0) -> tuple[nn.Module, tuple[int, ...], Layout | None]:
+    """A network in evaluation mode, its input's shape, and the layout that flat inputs have."""
+    torch.manual_seed(seed)
+    square: tuple[int, ...] = (1, 8, 8)
+    made: dict[str, tuple[Any, tuple[int, ...], Layout | None]] = {
+        "permuted": (Permuted, square, None),
+        "bias-free": (lambda: Permuted(bias=False), square, None),
+        "float64": (lambda: Permuted().double(), square, None),
+        "viewed": (Viewed, (2, 7, 9), None),
+        "tokens": (Tokens, square, None),
+        "flattened": (
+            lambda: nn.Sequential(
+                nn.Conv2d(1, 4, 3, dilation=2, padding="same", padding_mode="circular"),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+                nn.Flatten(),
+                nn.Linear(64, 32),
+                nn.ReLU(inplace=True),
+                nn.Dropout(0.5),
+                nn.Linear(32, 16),
+                nn.ReLU(inplace=True),
+                nn.Linear(16, 5),
+            ),
+            square,
+            None,
+        ),
+        "mlp": (
+            lambda: nn.Sequential(nn.Linear(64, 36), nn.ReLU(), nn.Linear(36, 5)),
+            (64,),
+            Layout(1, 8, 8),
+        ),
+        "no map": (
+            lambda: nn.Sequential(nn.Linear(20, 16), nn.Sigmoid(), nn.Linear(16, 5)),
+            (20,),
+            None,
+        ),
+    }
+    build, shape, layout = made[name]
+    return build().eval(), shape, layout
+
+
+NETWORKS = ("permuted", "bias-free", "float64", "viewed", "tokens", "flattened", "mlp", "no map")
+
+
+def inputs_for(model: nn.Module, shape: tuple[int, ...], count: int, seed: int = 0) -> Tensor:
+    """Smooth inputs of the model's own type."""
+    layout = Layout(*shape) if len(shape) == 3 else Layout(1, 1, shape[0])
+    dtype = next(model.parameters()).dtype
+    return images(count, layout, seed=seed).reshape(count, *shape).to(dtype)
