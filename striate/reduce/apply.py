@@ -18,7 +18,7 @@ from striate.reduce.copies import copied
 from striate.reduce.examples import Examples, sample
 from striate.reduce.moments import Evidence, Moments, fit_affine
 from striate.reduce.plan import Decision, Plan
-from striate.reduce.rungs.stage import Fit, Place
+from striate.reduce.rungs.stage import Fit, Patch, Place
 
 # A fit on 5,000 images is within 0.1 points of one on all of them.
 CALIBRATION = 5000
@@ -59,6 +59,15 @@ def put(net: nn.Module, decision: Decision) -> nn.Module:
         raise RequestError(
             f"plan: {decision.site} is {inputs} -> {len(weight)} in this model, and "
             f"{decision.place.inputs} -> {decision.place.outputs} in the plan; give the model that was planned for"
+        )
+    patch = decision.place.patch
+    own = None
+    if isinstance(old, nn.Conv2d):
+        own = Patch.of(old, 0 if patch is None else patch.positions)
+    if own != patch or (old.bias is not None) != decision.place.bias:
+        raise RequestError(
+            f"plan: {decision.site} is {old} in this model, which is not the layer in the plan "
+            f"({patch or 'a Linear'}, bias={decision.place.bias}); give the model that was planned for"
         )
     index = None if decision.index is None else torch.tensor(decision.index)
     with torch.random.fork_rng(devices=[]):

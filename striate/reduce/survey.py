@@ -207,15 +207,7 @@ def place_of(model: nn.Module, site: Site, sites: Sequence[Site]) -> Place:
     module = model.get_submodule(site.name)
     if isinstance(module, nn.Conv2d):
         height, width = site.positions or (1, 1)
-        patch = Patch(
-            module.in_channels,
-            _pair(module.kernel_size),
-            _pair(module.stride),
-            module.padding if isinstance(module.padding, str) else _pair(module.padding),
-            _pair(module.dilation),
-            module.padding_mode,
-            height * width,
-        )
+        patch = Patch.of(module, height * width)
         inputs = module.in_channels * patch.kernel[0] * patch.kernel[1]
         return Place(
             inputs,
@@ -247,11 +239,6 @@ def map_index(site: Site) -> tuple[int, ...] | None:
     if site.input.index is None:
         return None
     return tuple(int(k) for k in np.argsort(site.input.index))
-
-
-def _pair(value: tuple[int, ...]) -> tuple[int, int]:
-    rows, columns = value
-    return rows, columns
 
 
 def reader_of(site: Site, sites: Sequence[Site]) -> Site | None:

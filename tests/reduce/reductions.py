@@ -357,4 +357,4 @@ def inputs_for(model: nn.Module, shape: tuple[int, ...], count: int, seed: int =
     """Smooth inputs of the model's own type."""
     layout = Layout(*shape) if len(shape) == 3 else Layout(1, 1, shape[0])
     dtype = next(model.parameters()).dtype
-    return images(count, layout, seed=seed).reshape(count, *shape).to(dtype)
+    return images(count, layout, seed=seed).reshape(count, *shape).to(dtype).contiguous()

@@ -31,6 +31,23 @@ class Patch:
     padding_mode: str
     positions: int
 
+    @classmethod
+    def of(cls, module: nn.Conv2d, positions: int) -> Patch:
+        return cls(
+            module.in_channels,
+            _pair(module.kernel_size),
+            _pair(module.stride),
+            module.padding if isinstance(module.padding, str) else _pair(module.padding),
+            _pair(module.dilation),
+            module.padding_mode,
+            positions,
+        )
+
+
+def _pair(value: tuple[int, ...]) -> tuple[int, int]:
+    rows, columns = value
+    return rows, columns
+
 
 @dataclass(frozen=True)
 class Place:
