@@ -29,17 +29,21 @@ def choose(survey: Survey, measurements: Sequence[Measurement], finalists: int =
     field = _Field(survey, measurements)
     found: list[list[Choice]] = []
 
-    def take(wanted: Wanted | None) -> bool:
-        chosen = field.best(found, wanted)
+    def take(wanted: Wanted | None = None, strictly: bool = True) -> bool:
+        chosen = field.best(found, wanted, strictly)
         if chosen is not None:
             found.append(chosen)
         return chosen is not None
 
-    take(None)
+    take()
     for kind in ("shared", "pooled"):
         if not any(kind in choice.rung.kinds for chosen in found for choice in chosen):
-            take(lambda choice, kind=kind: kind in choice.rung.kinds)  # type: ignore[misc]
-    while len(found) < finalists and take(None):
+
+            def has(choice: Choice, kind: str = kind) -> bool:
+                return kind in choice.rung.kinds
+
+            _ = take(has) or take(has, strictly=False)
+    while len(found) < finalists and (take() or take(strictly=False)):
         continue
     return sorted((field.plan(chosen) for chosen in found), key=lambda plan: _harm(plan))
 
@@ -58,21 +62,24 @@ class _Field:
         self._harm = np.array([measurement.harm for measurement in self._measured.values()])
 
     def best(
-        self, before: Sequence[Sequence[Choice]], wanted: Wanted | None
+        self, before: Sequence[Sequence[Choice]], wanted: Wanted | None, strictly: bool
     ) -> list[Choice] | None:
         """The least harmful choices whose structure differs from each of `before`, one of them `wanted`.
 
         Structures differ if they do so at a site that holds a good part of the weights, or in what a rung opened:
-        a small last layer written as two makes no other network.
+        a small last layer written as two makes hardly another network. Not `strictly`, any site will do.
         """
         extra = []
         for chosen in before:
-            main = [one for one in chosen if one.site in self._main or one.opener is not None]
+            main = [one for one in chosen if not strictly or self._matters(one)]
             alike = [any(_alike(option, one) for one in main) for option in self._options]
             extra.append(LinearConstraint(_row(alike), -np.inf, len(main) - 1))
         if wanted is not None:
             extra.append(LinearConstraint(_row(map(wanted, self._options)), 1, np.inf))
         return solve(self._options, self._harm, self._survey, extra)
+
+    def _matters(self, choice: Choice) -> bool:
+        return choice.site in self._main or choice.opener is not None
 
     def plan(self, chosen: Sequence[Choice]) -> Plan:
         """The plan of some choices, with ranks raised to use up what the limits leave."""

@@ -25,16 +25,26 @@ class _Reached(BaseException):
     """Ends a forward pass once the layer of interest has run. Not an Exception: no forward should catch it."""
 
 
+Args = tuple[Tensor, ...]
+Kwargs = dict[str, Tensor]
+
+
+def _given(args: Args, kwargs: Kwargs) -> Tensor:
+    """A layer's one input, whether it was named or not."""
+    return args[0] if args else kwargs["input"]
+
+
 @contextmanager
 def watched(model: nn.Module, names: Collection[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """The input and output of each named layer at its latest call."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def hook(name: str) -> object:
-        def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            seen[name] = (inputs[0], output)
+        def keep(_: nn.Module, args: Args, kwargs: Kwargs, output: Tensor) -> None:
+            # Copies: an activation in place, or a sum, may write into either before they are read.
+            seen[name] = (_given(args, kwargs).clone(), output.clone())
 
-        return model.get_submodule(name).register_forward_hook(keep)
+        return model.get_submodule(name).register_forward_hook(keep, with_kwargs=True)
 
     handles = [hook(name) for name in names]
     try:
@@ -49,18 +59,24 @@ def layer_at(model: nn.Module, name: str, inputs: Tensor) -> tuple[Tensor, Tenso
     """The input and output of one layer; nothing behind it is computed."""
     found: list[tuple[Tensor, Tensor]] = []
 
-    def stop(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        found.append((given[0], output))
+    def stop(_: nn.Module, args: Args, kwargs: Kwargs, output: Tensor) -> None:
+        found.append((_given(args, kwargs), output))
         raise _Reached
 
-    handle = model.get_submodule(name).register_forward_hook(stop)
+    handle = model.get_submodule(name).register_forward_hook(stop, with_kwargs=True)
     try:
-        model(inputs)
+        run_on(model, inputs)
     except _Reached:
         pass
     finally:
         handle.remove()
     return found[0]
+
+
+def run_on(model: nn.Module, inputs: Tensor) -> object:
+    """What `model` gives for `inputs`, which go to where its weights are."""
+    weight = next(model.parameters(), None)
+    return model(inputs if weight is None else inputs.to(weight.device))
 
 
 @contextmanager
@@ -105,6 +121,7 @@ class Collector:
 
     def add(self, inputs: Tensor, outputs: Tensor) -> None:
         """Take in a batch as the layer saw it and as the original's layer answered it."""
+        inputs, outputs = inputs.cpu(), outputs.cpu()
         count = len(inputs)
         number = torch.arange(self._examples, self._examples + count)
         self._examples += count

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.reduce.apply import CALIBRATION, load_refit, put
-from striate.reduce.collect import BATCH, Collector, in_evaluation, watched
+from striate.reduce.apply import load_refit, put
+from striate.reduce.collect import BATCH, Collector, in_evaluation, run_on, watched
+from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, batches, sample
 from striate.reduce.moments import Evidence
@@ -30,7 +31,8 @@ from striate.reduce.rungs.stage import Fit
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
 
 Step = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
-# Rows for refitting what follows, and for the harm: enough to rank rungs, few enough to try fifty of them.
+# Rows for the fit, for refitting what follows, and for the harm: enough to rank rungs, few enough to try fifty.
+_CALIBRATION = 5000
 _FOLLOWING = 1500
 _JUDGED = 1000
 # Rungs that open the next layer are tried with it only if they are the best of their kind and grid.
@@ -133,12 +135,12 @@ class _Bench:
         seed: int,
     ) -> None:
         self._model, self._survey = model, survey
-        self._calibration = sample(calibration, CALIBRATION, seed)
+        self._calibration = sample(calibration, _CALIBRATION, seed)
         self._fitting = sample(calibration, _FOLLOWING, seed)
         self._judging = sample(validation, _JUDGED, seed)
         self._carried: dict[tuple[str, object], Carried] = {}
         self._fitted: dict[Choice, tuple[dict[str, Tensor], Fit]] = {}
-        self._kept: dict[tuple[str, object], Evidence] = {}
+        self._kept: dict[tuple[str, object, bool], Evidence] = {}
         self._last: tuple[Choice, nn.Module, dict[str, Collector], Fit] | None = None
 
     @cached_property
@@ -146,14 +148,15 @@ class _Bench:
         collectors = {}
         for name, choices in self._survey.choices.items():
             rungs = [choice.rung for choice in choices[1:] if choice.opener is None]
-            fronts = [front for rung in rungs if (front := rung.first_nonlinear) is not None]
-            plain = any(rung.first_nonlinear is None for rung in rungs)
             place = choices[0].place
+            behind = [rung.collected_behind(place) for rung in rungs]
+            fronts = [front for front in behind if front is not None]
+            plain = None in behind
             index = None if place.layout is None else map_index(self._survey.site(name))
             collectors[name] = Collector(place, index, fronts, plain)
         with in_evaluation(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
             for inputs, _ in batches(self._calibration, BATCH):
-                self._model(inputs)
+                run_on(self._model, inputs)
                 for name, collector in collectors.items():
                     collector.add(*seen[name])
         return collectors
@@ -177,7 +180,7 @@ class _Bench:
         return [site.name for site in self._survey.sites if site.order < order]
 
     def residuals(self, choices: Sequence[Choice]) -> dict[str, Any]:
-        scratch = copy.deepcopy(self._model)
+        scratch = copied(self._model)
         original = {choice.site: self._model.get_submodule(choice.site) for choice in choices}
         found = {}
         for choice in choices:
@@ -195,18 +198,25 @@ class _Bench:
             state, found = self._fitted[choice]
             module.load_state_dict(state)
             return found
-        front = choice.rung.first_nonlinear
-        evidence = self._evidence(choice.site, front)
+        front = choice.rung.collected_behind(choice.place)
+        evidence = self._evidence(choice.site, front, choice.rung.on_map)
         carried = self._carried.setdefault((choice.site, front), {})
         found = choice.rung.fit(module, choice.place, evidence, carried)
         if choice.costs.params <= _KEPT:
             self._fitted[choice] = (copy.deepcopy(module.state_dict()), found)
         return found
 
-    def _evidence(self, name: str, front: object) -> Evidence:
-        key = (name, front)
+    def _evidence(self, name: str, front: object, on_map: bool) -> Evidence:
+        """Evidence at a site, on features in the map's order, or in the layer's own for rungs without a map."""
+        key = (name, front, on_map)
         if key not in self._kept:
-            self._kept[key] = self._collectors[name].evidence(front)  # type: ignore[arg-type]
+            order = self._survey.site(name).input.index
+            if on_map or order is None or self._survey.choices[name][0].place.layout is None:
+                self._kept[key] = self._collectors[name].evidence(front)  # type: ignore[arg-type]
+            else:
+                # A copy, as torch wants to be able to write.
+                ordered = self._evidence(name, front, True)
+                self._kept[key] = ordered.reordered(torch.from_numpy(order.copy()))
         return self._kept[key]
 
     def harm(self, choice: Choice) -> dict[str, Any]:
@@ -228,10 +238,10 @@ class _Bench:
             ]
             self._last = (opener, *self._changed(opener, readers))
         _, base, collectors, first = self._last
-        net = copy.deepcopy(base)
+        net = copied(base)
         self._refit_readers(net, opener, collectors, first, skip=choice.site)
         module = put(net, self._decision(choice))
-        evidence = collectors[choice.site].evidence(choice.rung.first_nonlinear)
+        evidence = collectors[choice.site].evidence(choice.rung.collected_behind(choice.place))
         found = choice.rung.fit(module, choice.place, evidence)
         return {
             "harm": self._divergence(net, opener.site),
@@ -243,12 +253,13 @@ class _Bench:
         self, choice: Choice, opened: Sequence[Choice]
     ) -> tuple[nn.Module, dict[str, Collector], Fit]:
         """The network with one fitted change, and evidence at the dense layers that read it."""
-        net = copy.deepcopy(self._model)
+        net = copied(self._model)
         found = self._fit_alone(net, choice)
         collectors: dict[str, Collector] = {}
         for name in self._survey.readers(choice.site):
             mine = [other for other in opened if other.site == name]
-            fronts = [front for other in mine if (front := other.rung.first_nonlinear) is not None]
+            behind = [other.rung.collected_behind(other.place) for other in mine]
+            fronts = [front for front in behind if front is not None]
             place = mine[0].place if mine else self._survey.choices[name][0].place
             collectors[name] = Collector(place, None, fronts)
         if collectors:
@@ -282,8 +293,9 @@ class _Bench:
         """Mean KL divergence of a network, changed at `site` and behind it, from the original, in nats."""
         total = torch.zeros((), dtype=torch.float64)
         for number, output in self._judged.runs(net, self._upstream(site)):
-            before = _log_probabilities(self._judged.answers[number])
-            total += (before.exp() * (before - _log_probabilities(output))).sum()
+            count = min(BATCH, len(self._judging) - number * BATCH)
+            before = _log_probabilities(self._judged.answers[number], count)
+            total += (before.exp() * (before - _log_probabilities(output, count))).sum()
         mean = float(total / len(self._judging))
         if not isfinite(mean):
             raise RequestError(
@@ -292,8 +304,8 @@ class _Bench:
         return mean
 
 
-def _log_probabilities(output: Tensor) -> Tensor:
-    return F.log_softmax(class_scores(output, len(output), "harm").double(), dim=1)
+def _log_probabilities(output: object, count: int) -> Tensor:
+    return F.log_softmax(class_scores(output, count, "harm").double().cpu(), dim=1)
 
 
 def _costs(choice: Choice) -> dict[str, Any]:

@@ -7,7 +7,7 @@ targets (o of them), `xx = E[(x - Ex)(x - Ex)^T]`, `xy = E[(x - Ex)(y - Ey)^T]`,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,9 +37,9 @@ class Moments:
         A least-squares fit to these is the plain way to carry weights over: truncated SVD for low rank, masking
         for local, the mean of the aligned weights for shared, column sums for average pooling.
         """
-        weight = weight.detach().double()
+        weight = weight.detach().double().cpu()
         outputs, inputs = weight.shape
-        offset = weight.new_zeros(outputs) if bias is None else bias.detach().double()
+        offset = weight.new_zeros(outputs) if bias is None else bias.detach().double().cpu()
         return cls(
             count=1,
             mean_x=weight.new_zeros(inputs),
@@ -58,6 +58,12 @@ class Moments:
             xx=matrix @ self.xx @ matrix.T,
             xy=matrix @ self.xy,
             yy=self.yy,
+        )
+
+    def reordered(self, order: Tensor) -> Moments:
+        """The moments of the features in another order: `x[order]`."""
+        return replace(
+            self, mean_x=self.mean_x[order], xx=self.xx[order][:, order], xy=self.xy[order]
         )
 
     def uncentred(self) -> Moments:
@@ -145,6 +151,11 @@ class Evidence:
         held = None if self.held is None else self.held.through(matrix)
         return Evidence(self.fit.through(matrix), held, self.variance)
 
+    def reordered(self, order: Tensor) -> Evidence:
+        """The evidence on the features in another order: `x[order]`."""
+        held = None if self.held is None else self.held.reordered(order)
+        return Evidence(self.fit.reordered(order), held, self.variance)
+
     @cached_property
     def uncentred(self) -> Evidence:
         """The evidence for a layer that has no bias."""
@@ -208,7 +219,7 @@ def fit_affine(evidence: Evidence, start: Tensor | None = None) -> Affine:
     With `start` (o, d) the penalty is on the distance from it: weights that the rows say nothing about stay.
     """
     fit = evidence.fit
-    base = fit.xy.new_zeros(fit.xy.T.shape) if start is None else start.detach().double()
+    base = fit.xy.new_zeros(fit.xy.T.shape) if start is None else start.detach().double().cpu()
     target = fit.xy if start is None else fit.xy - fit.xx @ base.T
     best: Affine | None = None
     least = float("inf")

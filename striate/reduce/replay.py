@@ -12,7 +12,7 @@ from contextlib import closing
 import torch
 from torch import Tensor, nn
 
-from striate.reduce.collect import BATCH, in_evaluation, watched
+from striate.reduce.collect import BATCH, in_evaluation, run_on, watched
 from striate.reduce.examples import Examples, batches
 
 # Bytes of recorded outputs, for each set of examples.
@@ -35,25 +35,25 @@ class Recording:
         most: int = MOST,
     ) -> None:
         self.examples = examples
-        self.answers: list[Tensor] = []
+        self.answers: list[object] = []
         self.layers: list[dict[str, Tensor]] = []
         kept: list[str] | None = None
         with in_evaluation(model), torch.no_grad(), watched(model, worth) as seen:
             for inputs, _ in batches(examples, BATCH):
-                self.answers.append(model(inputs))
+                self.answers.append(run_on(model, inputs))
                 if kept is None:
                     sizes = {name: given.nbytes / len(inputs) for name, (_, given) in seen.items()}
                     kept = _worthiest(worth, sizes, most / len(examples), always)
                 self.layers.append({name: seen[name][1] for name in kept})
 
-    def runs(self, net: nn.Module, replayed: Sequence[str]) -> Iterator[tuple[int, Tensor]]:
+    def runs(self, net: nn.Module, replayed: Sequence[str]) -> Iterator[tuple[int, object]]:
         """Run `net` on batch after batch, the recorded of the `replayed` layers answering from memory."""
         with in_evaluation(net), torch.no_grad(), closing(_Answering(net)) as answering:
             for number, (inputs, _) in enumerate(batches(self.examples, BATCH)):
                 for name in replayed:
                     if name in self.layers[number]:
                         answering.give(name, self.layers[number][name])
-                yield number, net(inputs)
+                yield number, run_on(net, inputs)
 
 
 def _worthiest(
@@ -77,7 +77,8 @@ class _Answering:
     def give(self, name: str, output: Tensor) -> None:
         module = self._net.get_submodule(name)
         # On the instance, it goes before the class's; hooks still run.
-        module.forward = lambda *_, **__: output
+        # A copy each time: what follows may write into it.
+        module.forward = lambda *_, **__: output.clone()
         self._names.add(name)
 
     def close(self) -> None:

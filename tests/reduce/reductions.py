@@ -53,7 +53,7 @@ def evidence_for(
     rung: Rung, place: Place, x: Tensor, y: Tensor, index: Tensor | None = None
 ) -> Evidence:
     """What the collector gathers for a rung from flat rows (or from a convolution's inputs and outputs)."""
-    front = rung.first_nonlinear
+    front = rung.collected_behind(place)
     where = None if index is None else tuple(index.tolist())
     collector = Collector(place, where, [] if front is None else [front], plain=front is None)
     for start in range(0, len(x), 97):

@@ -151,32 +151,37 @@ def test_finalists_against_every_combination(
     # The first is the least harmful of all.
     assert harm_of(plans[0]) == pytest.approx(min(fitting.values()))
 
-    # No two have one structure, and there are four unless no other structure fits.
-    for one, two in itertools.combinations(structures, 2):
-        assert one != two
+    # No two do the same everywhere, and there are four unless nothing else fits.
+    everywhere = [kinds_everywhere(chosen) for chosen in finalists]
+    assert len(set(everywhere)) == len(everywhere)
     if len(plans) < 4:
-        others = [
-            chosen
-            for chosen in fitting
-            if not any(alike(s, structure(found, chosen)) for s in structures)
-        ]
-        assert others == []
+        assert {kinds_everywhere(chosen) for chosen in fitting} == set(everywhere)
 
-    # The best with a shared and the best with a pooled rung are among them.
+    # The best with a shared and the best with a pooled rung are among them: of those whose main layers differ from
+    # the finalists before, or, where there are none, of all.
     before, kinds = [structures[0]], set(plans[0].kinds)
     for kind in ("shared", "pooled"):
         having = {
             chosen: harm
             for chosen, harm in fitting.items()
             if any(kind in choice.rung.kinds for choice in chosen)
-            and not any(alike(other, structure(found, chosen)) for other in before)
         }
         if kind in kinds or not having:
             continue
-        best = min(having, key=lambda chosen: having[chosen])
+        apart = [
+            chosen
+            for chosen in having
+            if not any(alike(other, structure(found, chosen)) for other in before)
+        ]
+        best = min(apart or having, key=lambda chosen: having[chosen])
         assert best in finalists
         before.append(structure(found, best))
         kinds |= {kind for choice in best for kind in choice.rung.kinds}
+
+
+def kinds_everywhere(chosen: Chosen) -> frozenset[tuple[str, tuple[str, ...]]]:
+    """What is done at every layer, without sizes."""
+    return frozenset((choice.site, choice.rung.kinds) for choice in chosen)
 
 
 def alike(

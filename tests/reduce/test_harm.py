@@ -24,9 +24,6 @@ from tests.reduce.reductions import NETWORKS, inputs_for, network
 
 Compute = Callable[[], dict[str, Any]]
 
-# Maps out of order, activations in place, layers called by keyword, weight norm elsewhere.
-OPEN = pytest.mark.xfail(strict=True, reason="the measuring of harm does not do this right yet")
-
 
 class Journal:
     """Remembers each result as text, as a run does."""
@@ -87,15 +84,7 @@ def plan_of(found: Survey, *choices: Choice) -> Plan:
 
 
 # Networks whose activations write into the layers' outputs are among them.
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=OPEN if name in ("permuted", "bias-free", "float64", "flattened") else ()
-        )
-        for name in NETWORKS
-    ],
-)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_harm_is_the_divergence_of_the_network_with_this_change_alone(name: str) -> None:
     model, found, shape = surveyed(name)
     x, validation = inputs_for(model, shape, 500).split([300, 200])
@@ -204,7 +193,6 @@ def test_labels_are_not_needed_nor_looked_at() -> None:
     assert measure(model, found, labels, labels) == without
 
 
-@OPEN
 def test_in_place_activations_measure_the_same() -> None:
     model, _, shape = surveyed("flattened")
     clean = copy.deepcopy(model)
@@ -222,7 +210,6 @@ def test_in_place_activations_measure_the_same() -> None:
     assert hasty == calm
 
 
-@OPEN
 def test_layers_called_by_keyword_are_measured() -> None:
     class Named(nn.Module):
         def __init__(self) -> None:
@@ -239,7 +226,6 @@ def test_layers_called_by_keyword_are_measured() -> None:
     assert any(not m.choice.rung.unchanged for m in measurements)
 
 
-@OPEN
 def test_a_model_with_weight_norm_elsewhere_is_measured() -> None:
     import warnings
 

@@ -859,3 +859,31 @@ def test_a_low_rank_convolution_is_fitted_to_its_windows(
 def test_white_evidence_needs_no_rows() -> None:
     white = Moments.white(WEIGHT, BIAS)
     assert Evidence(white).ridges == (0.0,)
+
+
+@pytest.mark.parametrize("kind", ["pooled", "split"])
+def test_white_moments_behind_a_front_are_those_carried_through_it(kind: str) -> None:
+    layout = Layout(5, 7, 6)
+    place = Place(layout.size, 9, True, layout)
+    front = Pooled("avg", (3, 2)) if kind == "pooled" else Split(2)
+    weight, bias = torch.randn(9, layout.size, dtype=torch.float64), torch.randn(9).double()
+    behind = front.white(weight, bias, place).fit
+    plain = Evidence(Moments.white(weight, bias))
+    through = plain.through(front.matrix(plain, place)).fit
+    for name in ("mean_x", "mean_y", "xx", "xy", "yy"):
+        torch.testing.assert_close(getattr(behind, name), getattr(through, name))
+
+
+def test_a_map_too_large_for_a_gram_matrix_is_fitted_behind_a_pool() -> None:
+    layout = Layout(40, 16, 16)  # 10,240 features: their Gram matrix would take 0.8 GB
+    place = Place(layout.size, 6, True, layout)
+    rungs = propose(place, Room(20_000, 2**40, 2**40))
+    assert rungs
+    assert all(rung.unchanged or rung.fronts for rung in rungs)
+    rung = next(rung for rung in rungs if not rung.unchanged)
+    x = torch.randn(60, layout.size, dtype=torch.float64)
+    y = x.view(60, 40, -1).mean(2) @ torch.randn(40, 6, dtype=torch.float64)
+    evidence = evidence_for(rung, place, x, y)
+    assert len(evidence.fit.mean_x) < layout.size
+    _, found = fitted(rung, place, evidence)
+    assert found.residual < 1.5

@@ -16,7 +16,7 @@ from striate.reduce.rungs.low_rank import LowRank
 from striate.reduce.rungs.pooled import Pooled
 from striate.reduce.rungs.shared import Blocked, Shared
 from striate.reduce.rungs.split import Split
-from striate.reduce.rungs.stage import Counts, Front, Place, Room
+from striate.reduce.rungs.stage import MOST_FEATURES, Counts, Front, Place, Room
 
 FRONTS: tuple[Any, ...] = (Pooled, Split)
 HEADS: tuple[Any, ...] = (Dense, LowRank, Local, Blocked, Shared)
@@ -25,8 +25,6 @@ HEADS_BEHIND: tuple[Any, ...] = (Dense, LowRank)
 DENSE = Rung((Dense(),))
 # Rungs of one structure at one site that are fitted and compared; more of them differ little.
 MOST_ALIKE = 14
-# A Gram matrix of this many features takes half a gigabyte in float64.
-MOST_FEATURES = 8192
 
 _COSTS: tuple[Callable[[Counts, Place], int], ...] = (
     lambda counts, place: counts.params,

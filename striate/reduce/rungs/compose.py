@@ -10,7 +10,17 @@ from torch import Tensor, nn
 
 from striate.nn.on_map import OnMap
 from striate.reduce.moments import Evidence
-from striate.reduce.rungs.stage import Counts, Fit, Front, Head, Json, Place, Stage, load_state
+from striate.reduce.rungs.stage import (
+    MOST_FEATURES,
+    Counts,
+    Fit,
+    Front,
+    Head,
+    Json,
+    Place,
+    Stage,
+    load_state,
+)
 from striate.reduce.sites import Layout
 
 Carried = dict[tuple[Stage, ...], tuple[Tensor, Evidence]]
@@ -83,10 +93,12 @@ class Rung:
             place = front.after(place)
         return place
 
-    @property
-    def first_nonlinear(self) -> Front | None:
-        """A front stage through which moments cannot be carried: features must be collected behind it."""
-        return self.fronts[0] if self.fronts and not self.fronts[0].linear() else None
+    def collected_behind(self, place: Place) -> Front | None:
+        """The front stage behind which features must be collected at `place`, as moments cannot be carried through it:
+        it is not linear, or what comes into it is too much for a Gram matrix."""
+        if not self.fronts or (self.fronts[0].linear() and place.inputs <= MOST_FEATURES):
+            return None
+        return self.fronts[0]
 
     def build(self, place: Place, index: Tensor | None = None) -> nn.Module:
         """The module, for flat inputs whose map positions stand at `index` (None: in order)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import geometry
-from striate.reduce.moments import Evidence
+from striate.reduce.moments import Evidence, Moments
 from striate.reduce.rungs.stage import Counts, Place, Room
 from striate.reduce.sites import Layout
 
@@ -81,16 +81,37 @@ class Pooled:
     def matrix(self, evidence: Evidence, place: Place) -> Tensor:
         """Averages over the windows. Of a maximum this is the stand-in for weights carried over unfitted."""
         assert place.layout is not None
-        rows, columns = self._windows(place.layout)
-        layout = place.layout
+        identity = torch.eye(place.layout.channels, dtype=torch.float64)
+        return torch.kron(identity, self._plane(place.layout))
+
+    def _plane(self, layout: Layout) -> Tensor:
+        """The averages over one channel: (windows, positions)."""
+        rows, columns = self._windows(layout)
         vertical = torch.zeros(len(rows), layout.height, dtype=torch.float64)
         horizontal = torch.zeros(len(columns), layout.width, dtype=torch.float64)
         for k, (start, stop) in enumerate(rows):
             vertical[k, start:stop] = 1 / (stop - start)
         for k, (start, stop) in enumerate(columns):
             horizontal[k, start:stop] = 1 / (stop - start)
-        plane = torch.kron(vertical, horizontal)
-        return torch.kron(torch.eye(layout.channels, dtype=torch.float64), plane)
+        return torch.kron(vertical, horizontal)
+
+    def white(self, weight: Tensor, bias: Tensor | None, place: Place) -> Evidence:
+        assert place.layout is not None
+        channels, plane = place.layout.channels, self._plane(place.layout)
+        weight = weight.detach().double().cpu()
+        by_channel = weight.view(len(weight), channels, -1)
+        offset = weight.new_zeros(len(weight)) if bias is None else bias.detach().double().cpu()
+        identity = torch.eye(channels, dtype=torch.float64)
+        return Evidence(
+            Moments(
+                count=1,
+                mean_x=weight.new_zeros(channels * len(plane)),
+                mean_y=offset,
+                xx=torch.kron(identity, plane @ plane.T),
+                xy=(by_channel @ plane.T).flatten(1).T.contiguous(),
+                yy=weight.square().sum(1),
+            )
+        )
 
     def counts(self, place: Place) -> Counts:
         return Counts(0, 0)

@@ -90,7 +90,7 @@ class Blocked(_Sharing):
 
     @classmethod
     def propose(cls, place: Place, room: Room) -> Iterator[Blocked]:
-        """Blocks of half the grid, or nearly: four kernels a channel, the first step away from one."""
+        """Blocks of about half the grid: a few kernels a channel, the first step away from one."""
         for grid in grids(place):
             share = max(2, min(grid.size) // 4 * 2)
             # One block is not blocked: that is the shared rung.

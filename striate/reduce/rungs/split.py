@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from striate.reduce.moments import Evidence
+from striate.reduce.moments import Evidence, Moments
 from striate.reduce.rungs.stage import Counts, Place, Room, ladder
 from striate.reduce.sites import Layout
 
@@ -43,6 +43,10 @@ class Split:
         mix = self._mix(evidence, place)
         positions = place.inputs // mix.shape[1]
         return torch.kron(mix, torch.eye(positions, dtype=torch.float64))
+
+    def white(self, weight: Tensor, bias: Tensor | None, place: Place) -> Evidence:
+        evidence = Evidence(Moments.white(weight, bias))
+        return evidence.through(self.matrix(evidence, place))
 
     def _mix(self, evidence: Evidence, place: Place) -> Tensor:
         """The 1x1 kernel (channels after, channels before)."""

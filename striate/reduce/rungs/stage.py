@@ -17,6 +17,8 @@ from striate.reduce.moments import Evidence
 from striate.reduce.sites import Layout
 
 Json = dict[str, object]
+# A Gram matrix of this many features takes half a gigabyte in float64.
+MOST_FEATURES = 8192
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,10 @@ class Front(Stage, Protocol):
 
     def matrix(self, evidence: Evidence, place: Place) -> Tensor:
         """The stage as a float64 matrix (features after, features before), fitted if it has weights."""
+        ...
+
+    def white(self, weight: Tensor, bias: Tensor | None, place: Place) -> Evidence:
+        """`Moments.white` of a dense layer at `place`, behind this stage: for maps too large to start before it."""
         ...
 
     def load(self, module: nn.Module, matrix: Tensor, place: Place) -> None:
