@@ -143,6 +143,8 @@ class Shrinking:
             self.settings,
             status,
             limits=() if seen is None else seen.limits,
+            # Nothing was done, so what is to be judged is the network as it is.
+            values=None if seen is None else counts_of(seen.totals),
             smallest=smallest,
             notes=self.notes,
             command=self.command,

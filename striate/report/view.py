@@ -43,7 +43,7 @@ def view(documents: Documents) -> dict[str, Any]:
     return {
         "name": documents.name,
         "model": request.text("model") or "the network",
-        "data": _data(documents, baseline),
+        "data": _data(documents, baseline, status),
         "status": status,
         "met": result.flag("met"),
         "before": before,
@@ -148,9 +148,15 @@ def _journaled(documents: Documents, key: str) -> Node | None:
     return line.node("value") if line else None
 
 
-def _data(documents: Documents, baseline: Node | None) -> dict[str, Any]:
-    """Which images calibrated, validated and tested."""
+def _data(documents: Documents, baseline: Node | None, status: str) -> dict[str, Any]:
+    """Which images calibrated, validated and tested.
+
+    Where the run ended before it used them, how many there were is no claim to make.
+    """
     request = documents.request
+    used = status != "unreachable"
+    fitted = used and status != "already-met"
+    trained = fitted or (used and bool(request.number("pretrain")))
     split = documents.result.node("data") if documents.result else None
     split = split or request.node("data_split") or _journaled(documents, "data")
     if split is None and isinstance(request.raw("data"), dict):
@@ -163,12 +169,13 @@ def _data(documents: Documents, baseline: Node | None) -> dict[str, Any]:
     return {
         "name": named if isinstance(named, str) else split.text("name") or "",
         "known": bool(split.data),
-        "calibration": split.integer("calibration"),
-        "training": split.integer("training"),
+        "used": used,
+        "calibration": split.integer("calibration") if fitted else None,
+        "training": split.integer("training") if trained else None,
         "validation": split.integer("validation")
         or (validation.integer("examples") if validation else None),
         "test": split.integer("test") or (baseline.integer("examples") if baseline else None),
-        "notes": split.texts("notes"),
+        "notes": [n for n in split.texts("notes") if fitted or "calibrate and train" not in n],
         "shape": picture.shape(split.raw("shape"), batch=False),
         "classes": split.texts("classes") if isinstance(classes, list) else (),
         "preprocess": [

@@ -265,10 +265,16 @@ def test_a_budget_that_cannot_be_met(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert result["met"] is False
     assert result["smallest"] == {"params": smallest}
     assert result["shrunk"] is None
+    total = result["baseline"]["params"]
+    assert result["budget"] == [{"metric": "params", "limit": 3, "value": total, "met": False}]
     assert (out / "run.json").exists()
     # What it names can be reached, in the same directory: a run that has done nothing makes way.
     small = striate.shrink(trained(), data, budget=smallest, epochs=0, out=out)
     assert small.result["shrunk"]["params"] <= smallest
+    # And what is smallest does not depend on what was asked for.
+    assert small.result["smallest"] == {"params": smallest}
+    roomy = striate.shrink(trained(), data, budget=["60%", "macs=1k"], epochs=0)
+    assert roomy.result["smallest"]["params"] == smallest
 
 
 def test_several_budgets_hold_together() -> None:

@@ -146,6 +146,8 @@ def test_a_budget_out_of_reach_names_the_smallest_network(a_run: Copy, read_page
     assert "The smallest that can be reached has 2,612 weights (0.32 %)." in text
     assert "✗ no" in text
     assert "its inputs have no layout" in text
+    for claim in ("Trained on", "Calibrated", "Validated", "Tested", "calibrate and train"):
+        assert claim not in text
 
 
 def test_a_budget_met_already_says_so(a_run: Copy, read_page: Read) -> None:
@@ -153,6 +155,7 @@ def test_a_budget_met_already_says_so(a_run: Copy, read_page: Read) -> None:
     assert "61,706 weights, and nothing to do" in text
     assert "99.02 %" in text
     assert "48,120" in text
+    assert "Calibrated" not in text
 
 
 @pytest.mark.parametrize("with_result", [False, True])
