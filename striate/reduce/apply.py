@@ -152,7 +152,12 @@ def fit(model: nn.Module, plan: Plan, calibration: Examples, seed: int = 0) -> F
             )
             collect(model, upstream, name, collector, rows)
             module = net.get_submodule(name)
-            found = decision.rung.fit(module, decision.place, collector.evidence(front))
+            weight = _ordered(_layer(model, name).weight.flatten(1), orders.get(name))
+            if decision.index is not None:
+                weight = weight[:, torch.tensor(decision.index)]
+            anchor = decision.rung.anchor(weight, decision.place)
+            evidence = collector.evidence(front).anchored(anchor)
+            found = decision.rung.fit(module, decision.place, evidence)
             residuals[name] = found.residual
             if decision.reader is not None:
                 orders[decision.reader] = _order(found)

@@ -27,7 +27,7 @@ from striate.reduce.moments import Evidence
 from striate.reduce.plan import Decision
 from striate.reduce.replay import Recording
 from striate.reduce.rungs.compose import Carried
-from striate.reduce.rungs.stage import Fit
+from striate.reduce.rungs.stage import Fit, Front
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
 
 Step = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
@@ -199,25 +199,35 @@ class _Bench:
             module.load_state_dict(state)
             return found
         front = choice.rung.collected_behind(choice.place)
-        evidence = self._evidence(choice.site, front, choice.rung.on_map)
+        evidence = self._evidence(choice, front)
         carried = self._carried.setdefault((choice.site, front), {})
         found = choice.rung.fit(module, choice.place, evidence, carried)
         if choice.costs.params <= _KEPT:
             self._fitted[choice] = (copy.deepcopy(module.state_dict()), found)
         return found
 
-    def _evidence(self, name: str, front: object, on_map: bool) -> Evidence:
+    def _evidence(self, choice: Choice, front: Front | None) -> Evidence:
         """Evidence at a site, on features in the map's order, or in the layer's own for rungs without a map."""
+        name, on_map = choice.site, choice.rung.on_map
         key = (name, front, on_map)
         if key not in self._kept:
+            weight = self._weight(name)
+            if choice.place.layout is not None:
+                index = map_index(self._survey.site(name))
+                weight = weight if index is None else weight[:, torch.tensor(index)]
+            anchor = choice.rung.anchor(weight, choice.place)
+            evidence = self._collectors[name].evidence(front).anchored(anchor)
             order = self._survey.site(name).input.index
-            if on_map or order is None or self._survey.choices[name][0].place.layout is None:
-                self._kept[key] = self._collectors[name].evidence(front)  # type: ignore[arg-type]
-            else:
+            if not on_map and order is not None and choice.place.layout is not None:
                 # A copy, as torch wants to be able to write.
-                ordered = self._evidence(name, front, True)
-                self._kept[key] = ordered.reordered(torch.from_numpy(order.copy()))
+                evidence = evidence.reordered(torch.from_numpy(order.copy()))
+            self._kept[key] = evidence
         return self._kept[key]
+
+    def _weight(self, name: str) -> Tensor:
+        weight = self._model.get_submodule(name).weight
+        assert isinstance(weight, Tensor)
+        return weight.flatten(1)
 
     def harm(self, choice: Choice) -> dict[str, Any]:
         net, collectors, found = self._changed(choice, ())
@@ -242,6 +252,9 @@ class _Bench:
         self._refit_readers(net, opener, collectors, first, skip=choice.site)
         module = put(net, self._decision(choice))
         evidence = collectors[choice.site].evidence(choice.rung.collected_behind(choice.place))
+        assert first.slots is not None
+        weight = self._weight(choice.site)[:, torch.argsort(first.slots)]
+        evidence = evidence.anchored(choice.rung.anchor(weight, choice.place))
         found = choice.rung.fit(module, choice.place, evidence)
         return {
             "harm": self._divergence(net, opener.site),
@@ -285,9 +298,7 @@ class _Bench:
             order = None
             if name == reader and found.slots is not None:
                 order = torch.argsort(found.slots)
-            weight = self._model.get_submodule(name).weight
-            assert isinstance(weight, Tensor)
-            load_refit(net.get_submodule(name), weight, collector.evidence(), order)
+            load_refit(net.get_submodule(name), self._weight(name), collector.evidence(), order)
 
     def _divergence(self, net: nn.Module, site: str) -> float:
         """Mean KL divergence of a network, changed at `site` and behind it, from the original, in nats."""

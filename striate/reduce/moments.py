@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # Multiples of the mean diagonal of xx. On held-out rows the best is nearly always one of the middle three.
-RIDGES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+RIDGES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _JITTER = 1e-10
 
 
@@ -134,12 +134,14 @@ class Evidence:
     """Moments to fit on, and moments of held-out rows to choose the ridge by.
 
     Without held-out rows (white inputs) nothing is chosen: the fit is the plain least-squares one. `variance`: of all
-    targets together, on the rows that judge, where it is not what the moments say.
+    targets together, on the rows that judge, where it is not what the moments say. `start` (o, d): weights that are
+    known to be good, the original layer's; a regression departs from them only as far as the rows call for.
     """
 
     fit: Moments
     held: Moments | None = None
     variance: float | None = None
+    start: Tensor | None = None
     # What was computed from this evidence and serves several fits.
     memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -149,18 +151,27 @@ class Evidence:
 
     def through(self, matrix: Tensor) -> Evidence:
         held = None if self.held is None else self.held.through(matrix)
-        return Evidence(self.fit.through(matrix), held, self.variance)
+        start = self.start
+        if start is not None:
+            # The weights on the new features that differ least from the old ones.
+            start = solve(matrix @ matrix.T, matrix @ start.T, 0.0).T
+        return Evidence(self.fit.through(matrix), held, self.variance, start)
+
+    def anchored(self, start: Tensor) -> Evidence:
+        """The same evidence, with weights to start from."""
+        return Evidence(self.fit, self.held, self.variance, start.detach().double().cpu())
 
     def reordered(self, order: Tensor) -> Evidence:
         """The evidence on the features in another order: `x[order]`."""
         held = None if self.held is None else self.held.reordered(order)
-        return Evidence(self.fit.reordered(order), held, self.variance)
+        start = None if self.start is None else self.start[:, order]
+        return Evidence(self.fit.reordered(order), held, self.variance, start)
 
     @cached_property
     def uncentred(self) -> Evidence:
         """The evidence for a layer that has no bias."""
         held = None if self.held is None else self.held.uncentred()
-        return Evidence(self.fit.uncentred(), held, self.total)
+        return Evidence(self.fit.uncentred(), held, self.total, self.start)
 
     @property
     def total(self) -> float:
@@ -171,7 +182,7 @@ class Evidence:
     @cached_property
     def regression(self) -> Affine:
         """Ridge regression of the targets on the features; the ridge with the least held-out error wins."""
-        return fit_affine(self)
+        return fit_affine(self, self.start)
 
     @cached_property
     def directions(self) -> Tensor:

@@ -658,3 +658,20 @@ def test_fitted_says_what_it_holds() -> None:
     assert isinstance(result, Fitted)
     assert set(result.residuals) == {"0", "2"}
     assert 0 < result.residuals["0"] < 1
+
+
+def test_a_fit_on_few_rows_is_no_worse_than_the_weights_carried_over() -> None:
+    """With fewer rows than features, a regression alone would forget what the weights already say."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12 * 8 * 8, 96), nn.ReLU(), nn.Linear(96, 5))
+    x = images(400, Layout(12, 8, 8)).float()
+    found = survey(net, x[:2], (Limit("params", 30_000, "30k"),))
+    for choice in found.choices["1"][1:]:
+        if choice.rung.kinds[-1] in ("low-rank", "pooled", "split"):
+            plan = plan_of(found, choice)
+            few = TensorExamples(x[:100])
+            errors = [
+                float((net(x[200:]) - other(x[200:])).square().mean())
+                for other in (fit(net, plan, few).model, replace(net, plan))
+            ]
+            assert errors[0] <= 1.02 * errors[1], choice.key

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.nn.on_map import OnMap
-from striate.reduce.moments import Evidence
+from striate.reduce.moments import Evidence, solve
 from striate.reduce.rungs.stage import (
     MOST_FEATURES,
     Counts,
@@ -99,6 +99,14 @@ class Rung:
         if not self.fronts or (self.fronts[0].linear() and place.inputs <= MOST_FEATURES):
             return None
         return self.fronts[0]
+
+    def anchor(self, weight: Tensor, place: Place) -> Tensor:
+        """A dense layer's weight at `place` (outputs, inputs), on the features that are collected for this rung."""
+        front = self.collected_behind(place)
+        if front is None:
+            return weight
+        white = front.white(weight, None, place).fit
+        return solve(white.xx, white.xy, 0.0).T
 
     def build(self, place: Place, index: Tensor | None = None) -> nn.Module:
         """The module, for flat inputs whose map positions stand at `index` (None: in order)."""

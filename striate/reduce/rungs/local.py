@@ -158,7 +158,12 @@ def _see(evidence: Evidence, windows: Windows, ridge: float) -> tuple[list[Tenso
     fit, judge = evidence.fit, evidence.held or evidence.fit
     weights, errors = [], []
     for inside in windows.features:
-        weight = solve(fit.xx[inside][:, inside], fit.xy[inside], ridge)
+        gram, cross = fit.xx[inside][:, inside], fit.xy[inside]
+        if evidence.start is None:
+            weight = solve(gram, cross, ridge)
+        else:
+            masked = evidence.start[:, inside].T
+            weight = solve(gram, cross - gram @ masked, ridge) + masked
         square = (weight * (judge.xx[inside][:, inside] @ weight)).sum(0)
         # The bias is right on the fitted rows; on others the means are a little different.
         missed = judge.mean_y - fit.mean_y - (judge.mean_x - fit.mean_x)[inside] @ weight
