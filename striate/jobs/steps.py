@@ -132,6 +132,8 @@ class Shrinking:
             [*arms, winner, fitted[winner.finalist - 1]],
             key=lambda contender: judge.rank(contender.score),
         )
+        if self.settings.epochs and best.source == "fitted":
+            self.notes.append("training did not improve on the fit; its epochs were dropped")
         return self._deliver(seen, original, judge, best, plans, raced)
 
     def _stopped(
@@ -405,6 +407,7 @@ class Shrinking:
             | {
                 "validation_accuracy": contender.score["accuracy"],
                 "metric": contender.score["metric"],
+                "divergence": contender.score.get("divergence"),
                 "plan": plans[contender.finalist - 1].label,
                 "chosen": best is not None and contender.finalist == best.finalist,
             }

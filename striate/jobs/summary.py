@@ -86,7 +86,7 @@ def _lines(result: Document, run: Path) -> Iterator[str]:
     if test is not None:
         yield (
             f"McNemar's exact test: {test['only_before_right']} images only the original gets right, "
-            f"{test['only_after_right']} only the result, p = {test['mcnemar_p']:.3g}"
+            f"{test['only_after_right']} only the result, p {_probability(test['mcnemar_p'])}"
         )
     for note in result["notes"]:
         yield f"Note: {note}"
@@ -97,6 +97,14 @@ def _lines(result: Document, run: Path) -> Iterator[str]:
         yield f"No {kind}: {reason}"
     yield f"Report: {run / 'report.html'}"
     yield f"Load it: striate.load({str(run)!r})"
+
+
+def _probability(p: float) -> str:
+    """
+    >>> _probability(0.71223), _probability(0.0)
+    ('= 0.712', '< 1e-300')
+    """
+    return "< 1e-300" if p == 0 else f"= {p:.3g}"  # zero: too small for a float
 
 
 def _percent(fraction: float) -> str:

@@ -7,7 +7,7 @@ All squares of a picture share one scale: area is proportional to the number of 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -46,6 +46,7 @@ class Row:
     changed: bool
     ideas: tuple[str, ...] = ()
     detail: str = ""
+    refitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class _Layer:
     changed: bool
     ideas: tuple[str, ...] = ()
     detail: str = ""
+    refitted: bool = False
 
     @property
     def after(self) -> int:
@@ -78,16 +80,19 @@ def draw(
     before: int,
     after: int | None,
     shapes: Mapping[str, str] = MappingProxyType({}),
+    refitted: Collection[str] = (),
 ) -> Picture | None:
     """The picture, from the ledger of the shrunk network and the list of changed layers.
 
     `before` and `after` are the totals; weights that neither list accounts for get a row of their own, so that the
     areas always add up to them; `shapes` says what the original's layers take
-    and give. None if there is nothing to draw.
+    and give, `refitted` which layers kept their shape and got other weights. None if there is nothing to draw.
     """
     if ledger is None and not changes:
         return None
-    layers = _rest(_layers(ledger, changes, shapes), before, before if after is None else after)
+    layers = _rest(
+        _layers(ledger, changes, shapes, refitted), before, before if after is None else after
+    )
     layers = [layer for layer in layers if layer.before or layer.after]
     if not layers:
         return None
@@ -103,6 +108,7 @@ def draw(
             changed=layer.changed,
             ideas=layer.ideas,
             detail=layer.detail,
+            refitted=layer.refitted,
         )
         for layer in layers
     )
@@ -120,7 +126,10 @@ def described(change: Node, shapes: Mapping[str, str]) -> str:
 
 
 def _layers(
-    ledger: Node | None, changes: Sequence[Node], shapes: Mapping[str, str]
+    ledger: Node | None,
+    changes: Sequence[Node],
+    shapes: Mapping[str, str],
+    refitted: Collection[str],
 ) -> list[_Layer]:
     changed = {change.text("name") or "": change for change in changes if _is_change(change)}
     layers: list[_Layer] = []
@@ -133,7 +142,9 @@ def _layers(
         site = next((s for s in changed if name == s or name.startswith(f"{s}.")), None)
         if site is None:
             if weights:
-                layers.append(_Layer(name, kind, weights, ((name, weights),), changed=False))
+                again = name in refitted
+                part = ((name, weights),)
+                layers.append(_Layer(name, kind, weights, part, changed=False, refitted=again))
             continue
         places.setdefault(site, len(layers))
         if weights:
@@ -185,7 +196,7 @@ def _folded(layers: list[_Layer]) -> list[_Layer]:
     out: list[_Layer] = []
     run: list[_Layer] = []
     for layer in [*layers, None]:
-        if layer is not None and not layer.changed:
+        if layer is not None and not (layer.changed or layer.refitted):
             run.append(layer)
             continue
         if len(run) > 2:

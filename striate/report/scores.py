@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,7 @@ class Finalist:
     macs: int | None
     score: Score | None
     chosen: bool
+    divergence: float | None
 
 
 def score(node: Node | None) -> Score | None:
@@ -117,18 +119,31 @@ _STAGES = (
 )
 
 
-def stages(request: Node, result: Node) -> list[Stage]:
-    """The stages that were measured. Without epochs the fitted network is the result, and there is no fourth."""
+def stages(
+    request: Node, result: Node, chosen: Node | None = None, journal: Sequence[Node] = ()
+) -> list[Stage]:
+    """The stages that were measured.
+
+    Without epochs the fitted network is the result, and there is no fourth. Where the weights of the fit were kept
+    although there were epochs, the fourth stage is the best of those epochs, as the journal has it.
+    """
     untrained = request.number("epochs") == 0
     keys = [key for key, _, _ in _STAGES if result.raw(key) is not None]
     if untrained and "fitted" in keys and "shrunk" in keys:
         keys.remove("shrunk")
+    dropped = not untrained and chosen is not None and source(chosen) == "fitted"
     found = []
     for key, label, explained in _STAGES:
         node = result.node(key)
         if key not in keys or node is None:
             continue
         validation = node.node("validation")
+        final = key == ("fitted" if dropped else keys[-1])
+        if key == "shrunk" and dropped:
+            explained = "training did not improve on the fit; its epochs were dropped"
+            validation = _best_epoch(journal, chosen)
+        elif key == "fitted" and dropped:
+            explained += "; kept"
         found.append(
             Stage(
                 label,
@@ -137,10 +152,37 @@ def stages(request: Node, result: Node) -> list[Stage]:
                 score(validation),
                 validation.number("loss") if validation else None,
                 validation.number("divergence") if validation else None,
-                final=key == keys[-1] and key != "baseline",
+                final=final and key != "baseline",
             )
         )
     return found
+
+
+def source(chosen: Node) -> str | None:
+    """Which training, or the fit, the weights that were kept come from."""
+    return chosen.text("arm") or chosen.text("from")
+
+
+def _best_epoch(journal: Sequence[Node], chosen: Node | None) -> Node | None:
+    """The best validation score of the epochs in which the chosen plan was trained, by what chose."""
+    finalist = chosen.text("finalist") if chosen else None
+    phases = ("distill/epoch/", "labels/epoch/", f"race/{finalist}/epoch/")
+    epochs = [
+        validation
+        for line in journal
+        if (line.text("key") or "").startswith(phases)
+        and (value := line.node("value")) is not None
+        and (validation := value.node("validation")) is not None
+    ]
+    return max(epochs, key=_rank, default=None)
+
+
+def _rank(validation: Node) -> tuple[float, float]:
+    """A better score is larger: by divergence where that was measured, else by accuracy, then by loss."""
+    divergence = validation.number("divergence")
+    if divergence is not None:
+        return -divergence, 0.0
+    return validation.number("accuracy") or 0.0, -(validation.number("loss") or 0.0)
 
 
 def finalists(result: Node, chosen: Node | None) -> list[Finalist]:
@@ -171,6 +213,7 @@ def finalists(result: Node, chosen: Node | None) -> list[Finalist]:
                 entry.integer("macs"),
                 score(Node(entry.where, measured)),
                 flags[i],
+                entry.number("divergence"),
             )
         )
     return found

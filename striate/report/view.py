@@ -22,6 +22,8 @@ class Reason:
     after: str
     ideas: tuple[str, ...]
     weights: str
+    params_before: int | None
+    params_after: int | None
     sentences: tuple[str, ...]
     residual: float | None
     harm: float | None
@@ -39,6 +41,7 @@ def view(documents: Documents) -> dict[str, Any]:
     after = shrunk.integer("params") if shrunk else None
     chosen = result.node("chosen") or _journaled(documents, "chosen")
     shapes = _shapes(documents.ledger)
+    refitted = _refitted(changes, plan)
     refused_in = (result, plan, _journaled(documents, "survey"))
     return {
         "name": documents.name,
@@ -51,20 +54,24 @@ def view(documents: Documents) -> dict[str, Any]:
         "baseline": baseline,
         "shrunk": shrunk,
         "scores": scores.leading(baseline, shrunk),
-        "stages": scores.stages(request, result),
+        "stages": scores.stages(request, result, chosen, documents.journal),
         "finalists": scores.finalists(result, chosen),
         "untrained": request.number("epochs") == 0,
         "kept_from": _kept_from(chosen),
         "changes": [_reason(c, shapes) for c in changes if c.raw("from") != c.raw("to")],
-        "kept": [c.text("name") for c in changes if c.raw("from") == c.raw("to")],
-        "refitted": plan.texts("refitted") if plan else (),
+        "kept": [
+            name
+            for c in changes
+            if c.raw("from") == c.raw("to") and (name := c.text("name")) not in refitted
+        ],
+        "refitted": refitted,
         "refused": next((r for n in refused_in if n and (r := n.nodes("refused"))), ()),
         "refused_known": any(n is not None and n.raw("refused") is not None for n in refused_in),
-        "picture": picture.draw(documents.ledger, changes, before, after, shapes)
+        "picture": picture.draw(documents.ledger, changes, before, after, shapes, refitted)
         if before
         else None,
         "ideas": _ideas(documents.ledger if shrunk else None),
-        "ledger_partial": bool(documents.ledger and documents.ledger.text("status") == "partial"),
+        "ledger_partial": _uncounted(documents.ledger),
         "budget": result.nodes("budget"),
         "asked": _asked(request),
         "command": result.text("command") or request.text("command"),
@@ -90,7 +97,7 @@ _KEPT_FROM = {
 
 def _kept_from(chosen: Node | None) -> str | None:
     """Where the weights that were kept come from."""
-    source = (chosen.text("arm") or chosen.text("from")) if chosen else None
+    source = scores.source(chosen) if chosen else None
     return _KEPT_FROM.get(source, f"come from {source}") if source else None
 
 
@@ -120,10 +127,34 @@ def _reason(change: Node, shapes: Mapping[str, str]) -> Reason:
         after=change.text("to") or "",
         ideas=change.texts("ideas"),
         weights=weights,
+        params_before=before,
+        params_after=after,
         sentences=(words.residual(residual), words.harm(harm)),
         residual=residual,
         harm=harm,
     )
+
+
+def _refitted(changes: Sequence[Node], plan: Node | None) -> tuple[str, ...]:
+    """The layers that kept their shape and were fitted again behind a change."""
+    named = [*(plan.texts("refitted") if plan else ())]
+    named += [c.text("name") or "" for c in changes if c.flag("refitted")]
+    return tuple(dict.fromkeys(named))
+
+
+def _uncounted(ledger: Node | None) -> list[dict[str, Any]] | None:
+    """What a partial ledger could not count, where, and in which metrics; None where it is complete."""
+    if ledger is None or ledger.text("status") != "partial":
+        return None
+    return [
+        {
+            "operator": entry.text("operator") or "an operator",
+            "where": entry.text("where") or "the network",
+            "effect": entry.text("effect"),
+            "metrics": entry.texts("metrics"),
+        }
+        for entry in ledger.nodes("unsupported")
+    ]
 
 
 def _ideas(ledger: Node | None) -> list[tuple[str, str, str]] | None:

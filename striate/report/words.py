@@ -166,9 +166,11 @@ def change(before: float, after: float) -> str:
 
 def probability(p: float) -> str:
     """
-    >>> probability(0.5), probability(0.00002)
-    ('= 0.50', '< 0.001')
+    >>> probability(0.5), probability(0.00002), probability(0.0)
+    ('= 0.50', '< 0.001', '< 1e-300')
     """
+    if p == 0:  # too small for a float
+        return "< 1e-300"
     return "< 0.001" if p < 0.001 else f"= {p:.2g}" if p < 0.1 else f"= {p:.2f}"
 
 

@@ -303,3 +303,89 @@ def test_a_wrong_type_is_named_with_its_place(a_run: Copy) -> None:
 
     with pytest.raises(RequestError, match=re.escape("result.json: frontier[1].params is 'many'")):
         build(a_run("done", result=spoil))
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_layer_that_was_fitted_again_is_not_called_unchanged(
+    a_run: Copy, read_page: Read, again: bool
+) -> None:
+    def refit(result: dict[str, Any]) -> None:
+        result["layers"][1]["refitted"] = again
+
+    text = read_page(
+        build(a_run("done", result=refit, plan=lambda plan: plan.update(refitted=[])))
+    ).text
+    for said, when in (
+        ("Could change, and did not: output", False),
+        ("Linear, unchanged", False),
+        ("Linear, same shape, fitted again", True),
+        ("Fitted again, to make up for changes before it: output", True),
+    ):
+        assert (said in text) == (when == again)
+
+
+def test_epochs_that_were_dropped_show_their_own_score(a_run: Copy, read_page: Read) -> None:
+    def fit_kept(result: dict[str, Any]) -> None:
+        result["chosen"] |= {"from": "fitted", "epoch": None}
+        result["shrunk"]["validation"] = result["fitted"]["validation"]
+
+    run = a_run("done", result=fit_kept)
+    with (run / "journal.jsonl").open("a") as journal:
+        for key, accuracy in (
+            ("race/1", 0.91),
+            ("race/2", 0.97),
+            ("distill", 0.93),
+            ("labels", 0.92),
+        ):
+            score = {"accuracy": accuracy, "loss": 0.3, "examples": 5000, "metric": None}
+            line = {"key": f"{key}/epoch/1", "seconds": 1.0, "value": {"validation": score}}
+            journal.write(json.dumps(line) + "\n")
+    page = read_page(build(run))
+    text = page.text
+    assert "no training; kept" in text
+    row = next(e for e in page.all("tr") if "its epochs were dropped" in e.text)
+    assert "93.00" in row.text  # the best of the chosen plan's epochs, not the fit's 98.06
+    assert "98.06" not in row.text
+    assert "ours" not in str(row.attributes.get("class"))
+
+
+def test_the_finalists_say_when_divergence_chose(a_run: Copy, read_page: Read) -> None:
+    def diverge(result: dict[str, Any]) -> None:
+        for i, entry in enumerate(result["frontier"]):
+            entry["divergence"] = 0.0125 * (i + 1)
+
+    text = read_page(build(a_run("done", result=diverge))).text
+    assert "So the one kept may have a lower accuracy than another" in text
+    assert "0.0125" in text
+
+
+def test_what_the_run_saved_is_told_from_what_the_network_saves(
+    a_run: Copy, read_page: Read
+) -> None:
+    page = read_page(build(a_run("epochs-0")))
+    own = next(e for e in page.all("table") if "What this run's changes saved" in e.text)
+    assert " ".join(own.text.split()).endswith("dense pooling, low rank 1,180,160 53,824 4.6 %")
+    assert "What the ideas save in the shrunk network as a whole" in page.text
+
+
+def test_a_partial_ledger_names_what_it_lacks(a_run: Copy, read_page: Read) -> None:
+    def partial(ledger: dict[str, Any]) -> None:
+        ledger["status"] = "partial"
+        ledger["unsupported"] = [
+            {
+                "operator": "aten.foo",
+                "where": "head",
+                "effect": "its work",
+                "metrics": ["macs", "flops"],
+            }
+        ]
+
+    text = read_page(build(a_run("done", ledger=partial))).text
+    assert "aten.foo in head: its work (macs, flops)" in text
+
+
+def test_a_p_value_too_small_for_a_float(a_run: Copy, read_page: Read) -> None:
+    def nil(result: dict[str, Any]) -> None:
+        result["test"] = {"mcnemar_p": 0.0, "only_before_right": 3000, "only_after_right": 1}
+
+    assert "p < 1e-300" in read_page(build(a_run("done", result=nil))).text
