@@ -14,9 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Multiples of the mean diagonal of xx. On held-out rows the best is nearly always one of the middle three.
-RIDGES: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Multiples of the mean diagonal of xx. The middle ones are right for thousands of rows, the last for very few.
+RIDGES: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _JITTER = 1e-10
+# Beyond this many targets their covariance is not formed where that can be helped.
+_MOST_TARGETS = 2048
+# A squared error that is none.
+_CLOSE = 1e-12
+# Variances below this are rounding.
+_NOTHING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -175,9 +181,8 @@ class Evidence:
 
     @property
     def total(self) -> float:
-        """|centred target|^2, summed over the targets: what a residual is a part of. Never zero."""
-        found = float((self.held or self.fit).yy.sum()) if self.variance is None else self.variance
-        return max(found, torch.finfo(torch.float64).tiny)
+        """|centred target|^2, summed over the targets: what a residual is a part of."""
+        return float((self.held or self.fit).yy.sum()) if self.variance is None else self.variance
 
     @cached_property
     def regression(self) -> Affine:
@@ -186,10 +191,16 @@ class Evidence:
 
     @cached_property
     def directions(self) -> Tensor:
-        """Directions of the targets (o, o), columns, from least to most variance explained by the regression."""
-        spread = self.fit.xy.T @ self.regression.weight.T
-        vectors: Tensor = torch.linalg.eigh((spread + spread.T) / 2).eigenvectors
-        return vectors
+        """Directions of the targets (o, at least min(d, o)), columns, from least to most explained variance."""
+        weight = self.regression.weight
+        if len(weight) > max(weight.shape[1], _MOST_TARGETS):
+            # The same by way of the features, of which there are fewer.
+            values, axes = _eigh(self.fit.xx)
+            spread = (axes * values.clamp_min(0).sqrt()).T @ weight.T
+            wide: Tensor = spread.T @ _eigh(spread @ spread.T)[1]
+            unit: Tensor = wide / wide.norm(dim=0).clamp_min(_CLOSE)
+            return unit
+        return _eigh(self.fit.xy.T @ weight.T)[1]
 
     def judge(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Mean squared error of each target on held-out rows (on the fitted ones where there are none)."""
@@ -197,7 +208,13 @@ class Evidence:
 
     def residual(self, weight: Tensor, bias: Tensor) -> float:
         """|error|^2 / |centred target|^2, summed over the targets."""
-        return float(self.judge(weight, bias).sum()) / self.total
+        return self.part(float(self.judge(weight, bias).sum()))
+
+    def part(self, error: float) -> float:
+        """An error, summed over the targets, as a part of their variance; of constant targets all or nothing."""
+        if self.total < _NOTHING:
+            return float(error > _CLOSE)
+        return error / self.total
 
 
 @dataclass(frozen=True)
@@ -209,9 +226,18 @@ class Affine:
     ridge: float
 
 
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, upwards, and eigenvectors of the symmetric part of a matrix."""
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    return values, vectors
+
+
 def solve(gram: Tensor, right: Tensor, ridge: float) -> Tensor:
     """Solve `(gram + ridge * mean(diag gram) * I) z = right` for symmetric positive semi-definite `gram`."""
-    scale = gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    scale = float(gram.diagonal().mean())
+    if scale < _NOTHING:
+        # The features never change (dead units, a constant image): they explain nothing.
+        return torch.zeros_like(right)
     size = len(gram)
     for jitter in (_JITTER, 1e-7, 1e-4):
         regular = gram + torch.eye(size, dtype=gram.dtype) * (scale * max(ridge, jitter))
@@ -219,9 +245,10 @@ def solve(gram: Tensor, right: Tensor, ridge: float) -> Tensor:
         if int(info) == 0:
             solution: Tensor = torch.cholesky_solve(right, factor)
             return solution
-    # So far from definite only where the rows hold almost nothing: the solution of least norm then.
-    solution = torch.linalg.lstsq(regular, right, driver="gelsd").solution
-    return solution
+    # So far from definite only where rounding is all there is: the solution of least norm then.
+    values, vectors = _eigh(regular)
+    kept = values > values[-1] * _JITTER
+    return (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ right)
 
 
 def fit_affine(evidence: Evidence, start: Tensor | None = None) -> Affine:

@@ -17,7 +17,7 @@ from striate.ledger import Limit, count
 from striate.reduce.rungs import DENSE, propose
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.dense import Dense
-from striate.reduce.rungs.stage import Counts, Patch, Place, Room
+from striate.reduce.rungs.stage import MOST_FEATURES, Counts, Patch, Place, Room
 from striate.reduce.sites import Layout, Refusal, Site, find_sites
 
 METRICS = ("params", "macs", "weight_bytes")
@@ -86,7 +86,7 @@ class Survey:
 
     def readers(self, name: str) -> tuple[str, ...]:
         """Dense layers that read the outputs of a site and can be fitted again."""
-        dense = {site.name for site in self.sites if site.kind == "dense"}
+        dense = {site.name for site in self.sites if _refittable(site)}
         return tuple(consumer for consumer in self.site(name).consumers if consumer in dense)
 
     @cached_property
@@ -254,9 +254,14 @@ def reader_of(site: Site, sites: Sequence[Site]) -> Site | None:
             straight = (
                 source.source == site.name and source.elementwise_only and source.index is None
             )
-            whole = other.kind == "dense" and other.in_features == site.out_features
+            whole = _refittable(other) and other.in_features == site.out_features
             return other if straight and whole and not other.tokens else None
     return None
+
+
+def _refittable(site: Site) -> bool:
+    """Whether a layer is dense and its Gram matrix can be held."""
+    return site.kind == "dense" and site.in_features <= MOST_FEATURES
 
 
 def _room(bare: Survey, name: str) -> Room:

@@ -244,3 +244,29 @@ def test_directions_are_orthonormal_and_explain_more_and_more() -> None:
     fitted = x @ evidence.regression.weight.T
     explained = (fitted - fitted.mean(0)).matmul(vectors).square().mean(0)
     assert (explained.diff() >= -1e-9).all()
+
+
+def test_features_that_never_change_explain_nothing() -> None:
+    x, y = torch.ones(40, 6, dtype=torch.float64), torch.randn(40, 3, dtype=torch.float64)
+    found = fit_affine(Evidence(direct(x, y), direct(x, y)))
+    assert found.weight.abs().max() == 0
+    torch.testing.assert_close(found.bias, y.mean(0))
+
+
+def test_constant_targets_have_a_residual_that_is_a_number() -> None:
+    x, y = torch.randn(40, 6, dtype=torch.float64), torch.full((40, 3), 2.0, dtype=torch.float64)
+    evidence = Evidence(direct(x, y), direct(x, y))
+    found = evidence.regression
+    assert evidence.residual(found.weight, found.bias) == 0.0
+    assert evidence.residual(found.weight, found.bias + 1) == 1.0
+
+
+def test_directions_by_way_of_the_features_are_those_of_the_targets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.randn(80, 5, dtype=torch.float64)
+    y = x @ torch.randn(5, 11, dtype=torch.float64)
+    plain = Evidence(direct(x, y)).directions[:, -5:]
+    monkeypatch.setattr("striate.reduce.moments._MOST_TARGETS", 4)
+    other = Evidence(direct(x, y)).directions[:, -5:]
+    torch.testing.assert_close((plain * other).sum(0).abs(), torch.ones(5, dtype=torch.float64))

@@ -25,6 +25,8 @@ from striate.reduce.sites import Layout
 Pair = tuple[int, int]
 _RIDGES = (1e-3, 1e-2, 1e-1)
 _MOST_SURPLUS = 0.15
+# The assignment of units to slots takes a second for a thousand, a minute for four.
+_MOST_OUTPUTS = 2048
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def grids(place: Place) -> Iterator[Grid]:
     """Grids for a place: those that the outputs fill exactly first, then the closest others; windows small to large."""
     layout = place.layout
     if layout is None or place.rows != 1 or min(layout.height, layout.width) < 3:
+        return
+    if place.outputs > _MOST_OUTPUTS:
         return
     exact: list[Pair] = []
     near: list[Pair] = []
@@ -222,7 +226,7 @@ class Local:
         state = {"weight": by_position[:, :, :-1]}
         if place.bias:
             state["bias"] = by_position[:, :, -1]
-        return Fit(state, max(placed.error, 0.0) / evidence.total, placed.slots)
+        return Fit(state, evidence.part(max(placed.error, 0.0)), placed.slots)
 
     def label(self) -> str:
         return f"local {self.grid.label()}"

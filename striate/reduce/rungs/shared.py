@@ -79,7 +79,7 @@ class _Sharing(ABC):
         state = {"weight": kernels[:, :, :-1]}
         if place.bias:
             state["bias"] = kernels[:, :, -1]
-        return Fit(state, max(left(kernels), 0.0) / evidence.total, slots)
+        return Fit(state, evidence.part(max(left(kernels), 0.0)), slots)
 
 
 @dataclass(frozen=True)
