@@ -29,7 +29,9 @@ class MissingExtra(RequestError):
     """A package of an optional extra is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an extra: pip install 'striate[{extra}]'")
+        super().__init__(
+            f'{what} needs an extra: pip install "striate[{extra}]", or in a clone of it pip install ".[{extra}]"'
+        )
         self.extra = extra
 
 

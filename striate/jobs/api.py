@@ -254,8 +254,9 @@ def _problem(
         weights=None,
         layout=None if layout is None else Layout(*layout),
         description=description,
+        in_python=True,
     )
-    check(problem)
+    check(problem, settings)
     return problem
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError
+from striate.errors import RequestError, UserCodeError
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
 from striate.ledger.gates import parse_budget, resolve
@@ -50,14 +50,26 @@ def count_named(request: CountRequest) -> Ledger:
     limits = [resolve(parse_budget(text)) for text in request.budget]
     model, shape = _model(request)
     positional, keywords = _inputs(request, shape)
-    ledger = count(
-        model,
-        *positional,
-        batch_dim=0 if request.batched else None,
-        keywords=keywords,
-        name=request.model,
-    )
+    try:
+        ledger = count(
+            model,
+            *positional,
+            batch_dim=0 if request.batched else None,
+            keywords=keywords,
+            name=request.model,
+        )
+    except UserCodeError as error:
+        hint = _batch_hint(request, positional)
+        raise UserCodeError(f"{error}{hint}") from error
     return ledger.with_gates(limits)
+
+
+def _batch_hint(request: CountRequest, positional: Sequence[Tensor]) -> str:
+    """Three sizes are most often a picture that was given without its batch."""
+    if not request.batched or len(positional) != 1 or positional[0].ndim not in (1, 3):
+        return ""
+    sizes = dimensions(positional[0].shape)
+    return f"; --input {sizes}: the first size is the batch; a single example would be --input 1x{sizes}"
 
 
 def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:

@@ -53,11 +53,11 @@ def evaluate_named(request: EvaluateRequest, progress: Progress) -> dict[str, An
     is_run = has_run(request.target) if Path(request.target).is_dir() else False
     model, data = _of_run(request, progress) if is_run else _of_model(request, progress)
     if data.test is None or not data.labelled:
+        whose = "the run's own data" if is_run and request.data is None else "--data"
         raise RequestError(
-            f"--data {data.name}: has no labels, so there is nothing to be right about; give labelled data"
+            f"{whose} {data.name}: has no labels, so there is nothing to be right about; give --data with labels, "
+            "such as --data folder:DIR"
         )
-    for note in data.notes:
-        progress.say(note)
     score = scored(evaluate(model.to(device), data.test, device=device))
     return {
         "schema": SCHEMA,
@@ -90,15 +90,28 @@ def _of_run(request: EvaluateRequest, progress: Progress) -> tuple[nn.Module, Da
             "which is not called on a file's word; give --data"
         )
     own = request.data is None
+    validation = asked.get("val") if own else None
+    for named in (text, validation) if own else ():
+        _check_found(named)
     data = resolve_data(
         str(text),
         preprocess=_overridden(stored, request.preprocess),
-        validation=asked.get("val") if own else None,
+        validation=validation,
         split=request.split or (asked.get("split") if own else None),
         seed=asked.get("seed", 0) if request.seed is None else request.seed,
     )
     model = load(directory)
     return model, data
+
+
+def _check_found(named: str | None) -> None:
+    """A run names its data as it was named, which may be relative to where the run was begun."""
+    place = (named or "").partition(":")[2]
+    if place and not Path(place).expanduser().is_absolute() and not Path(place).exists():
+        raise RequestError(
+            f"--data is missing: the run's data, {named}, are not here; the path is relative to where the run was "
+            "begun: go there, or give --data"
+        )
 
 
 def _of_model(request: EvaluateRequest, progress: Progress) -> tuple[nn.Module, Data]:

@@ -149,14 +149,27 @@ def _document(run: Path, name: str, schema: str) -> dict[str, Any]:
     try:
         document = json.loads((run / name).read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = (
-            "expected a run directory of striate"
-            if name == "run.json"
-            else "the run has not ended; use --resume"
-        )
+        what = "expected a run directory of striate" if name == "run.json" else _unfinished(run)
         raise RequestError(f"{run}: there is no {name} in it; {what}") from error
     except (ValueError, RecursionError) as error:
         raise RequestError(f"{run}: {name} is damaged: {error}") from error
     if not isinstance(document, dict) or document.get("schema") != schema:
         raise RequestError(f"{run}: {name} is not a {schema} document")
     return document
+
+
+def _unfinished(run: Path) -> str:
+    """Why a run has no result: how far its journal came."""
+    try:
+        whole = (run / "journal.jsonl").read_bytes().split(b"\n")[:-1]
+        last = json.loads(whole[-1]) if whole else {}
+        accuracy = last["value"]["validation"]["accuracy"] if last["key"] == "baseline" else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        accuracy = None  # no journal, or one that has nothing to say on this
+    if accuracy is None:
+        return "the run has not ended; use --resume"
+    return (
+        f"the run stopped once the original was measured ({100 * accuracy:.1f} % of the validation images right), "
+        "before anything was made smaller; where that is no better than chance, run striate shrink again with trained "
+        "--weights or --pretrain N; if it was interrupted, with --resume"
+    )

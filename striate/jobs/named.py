@@ -93,12 +93,6 @@ def _prepared(
             f"--pretrain {request.settings.pretrain}: needs labels, and {request.data} has none; "
             "give trained --weights"
         )
-    unseen = data.validation_is_given or request.settings.pretrain > 0
-    if data.labelled and not unseen:
-        notes.append(
-            "the validation images are taken from the training images, on which the given network was probably "
-            "trained: the choice goes by agreement with it (KL divergence); --val gives images of their own"
-        )
     for note in (*data.notes, *notes):
         progress.say(note)
     description = {
@@ -120,7 +114,7 @@ def _prepared(
         description=description,
         notes=tuple(notes),
     )
-    check(problem)
+    check(problem, request.settings)
     return problem, request.to_dict() | description | environment() | {"command": command}
 
 

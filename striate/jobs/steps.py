@@ -120,6 +120,7 @@ class Shrinking:
         if seen.met:
             self.progress.say("the budget is met already; the network stays as it is")
             return self._deliver(seen, original, judge, None, [], [])
+        self._say_what_chooses(judge, baseline["validation"])
         plans = self._plans(seen, original)
         fitted = [
             self._finalist(number, plan, original, judge)
@@ -168,7 +169,7 @@ class Shrinking:
         inside = sum(site.params for site in seen.sites)
         self.progress.say(
             f"{len(seen.sites)} of {len(seen.sites) + len(seen.refusals)} layers can shrink; they hold "
-            f"{inside:,} of {seen.totals.params:,} parameters ({100 * inside / max(1, seen.totals.params):.1f} %)"
+            f"{inside:,} of {seen.totals.params:,} parameters ({_share(inside, seen.totals.params)})"
         )
         for refusal in seen.refusals:
             self.progress.say(f"  {refusal.name} ({refusal.type}) stays as it is: {refusal.reason}")
@@ -219,8 +220,7 @@ class Shrinking:
         trained = self.settings.pretrain or self.settings.accept_baseline
         if not self.problem.labelled or trained:
             return
-        chance = largest_share(self.problem.validation)
-        if score["metric"]["interval"][0] > chance:
+        if self._knows_something(score):
             return
         found = (
             f"{100 * score['accuracy']:.1f} % of the validation images right, no better than chance"
@@ -237,10 +237,32 @@ class Shrinking:
             "all the same"
         )
 
+    def _knows_something(self, score: Score) -> bool:
+        """Whether the original, on rows with labels, is better than chance."""
+        low: float = score["metric"]["interval"][0]
+        return low > largest_share(self.problem.validation)
+
+    def _say_what_chooses(self, judge: Judge, score: Score) -> None:
+        """A network that came trained was probably trained on the rows that validation is taken from."""
+        if judge.by == "accuracy" or not self.problem.labelled:
+            return
+        if self.problem.weights is not None or self._knows_something(score):
+            note = (
+                "the validation images are taken from the training images, on which the given network was "
+                "probably trained: the choice goes by agreement with it (KL divergence); --val gives images of "
+                "their own"
+            )
+            self.notes.append(note)
+            self.progress.say(f"note: {note}")
+
     # ---- plans and their networks
 
     def _plans(self, seen: Survey, original: nn.Module) -> list[Plan]:
         if "finalists" not in self.run:
+            offered = sum(len(choices) for choices in seen.choices.values())
+            self.progress.say(
+                f"measuring what up to {offered:,} choices cost in accuracy, before any training"
+            )
             with self.progress.bar(None, "measuring what each rung costs in accuracy") as advance:
 
                 def step(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -430,6 +452,18 @@ _SOURCES: Mapping[Arm, str] = {"distill": "the original's outputs", "labels": "t
 
 def _trained(model: nn.Module) -> int:
     return max(1, sum(p.numel() for p in model.parameters() if p.requires_grad))
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in percent that says 100 only of all: cut off after one decimal.
+
+    >>> _share(99_999, 100_000), _share(7, 7), _share(1, 3)
+    ('99.9 %', 'all of them', '33.3 %')
+    """
+    if part == whole:
+        return "all of them"
+    tenths = 1000 * part // max(1, whole)
+    return f"{tenths // 10}.{tenths % 10} %"
 
 
 def race_epochs(epochs: int) -> int:

@@ -96,7 +96,18 @@ def _lines(result: Document, run: Path) -> Iterator[str]:
     for kind, reason in files["reasons"].items():
         yield f"No {kind}: {reason}"
     yield f"Report: {run / 'report.html'}"
-    yield f"Load it: striate.load({str(run)!r})"
+    yield from _loading(result, str(run))
+
+
+def _loading(result: Document, run: str) -> Iterator[str]:
+    """How to load the network; only one of striate's own is built again without being named."""
+    model = result["model"]
+    if model.startswith("zoo:"):
+        yield f"Load it, trainable: striate.load({run!r})"
+        return
+    yield f"Load it, trainable: striate.load({run!r}, source={model!r})"
+    if result["files"].get("program"):
+        yield f"Load it, for inference only: striate.load({run!r})"
 
 
 def _probability(p: float) -> str:

@@ -294,6 +294,17 @@ def test_a_network_no_better_than_chance_is_stopped(tmp_path: Path) -> None:
     assert result.result["status"] == "done"
 
 
+def test_what_chooses_is_noted_where_the_network_knows_its_rows() -> None:
+    data = digits(0, 600)
+    known = striate.shrink(trained(), data, budget="30%", epochs=0)
+    assert any("probably trained" in note for note in known.result["notes"])
+    assert all(entry["divergence"] >= 0 for entry in known.result["frontier"])
+    for options in ({"accept_baseline": True}, {"pretrain": 2}, {"validation": digits(600, 800)}):
+        model = trained() if "validation" in options else network()
+        other = striate.shrink(model, data, budget="30%", epochs=0, **options)
+        assert not any("probably trained" in note for note in other.result["notes"])
+
+
 def test_the_run_directory_loads_elsewhere(tmp_path: Path) -> None:
     out = tmp_path / "run"
     images, _ = digits(800, 900)

@@ -127,7 +127,7 @@ def resolve(
         validation=_examples(parts["validation"], prepared),
         test=_examples(parts["test"], prepared) if "test" in parts else None,
         validation_is_given=is_given,
-        notes=("; ".join(roles), *notes, *loaded.notes),
+        notes=("; ".join(roles), *notes, *loaded.notes, _spread_note(prepared, asked)),
         preprocess=prepared,
         labelled=loaded.classes is not None,
     )
@@ -291,6 +291,22 @@ def _preprocess(reading: Reading, loaded: Loaded, train: _Rows) -> Preprocess:
         return replace(plain, mean=asked.mean or (0.0,), std=asked.std or (1.0,))
     mean, std = _moments(before, channels if len(shape) > 1 else 1)
     return replace(plain, mean=asked.mean or mean, std=asked.std or std)
+
+
+def _spread_note(prepared: Preprocess, asked: PreprocessOptions) -> str:
+    """The mean and standard deviation in use, and where they come from."""
+    if (prepared.mean, prepared.std) == ((0.0,), (1.0,)) and asked.mean is asked.std is None:
+        return "inputs are used as they are, without mean and std (--mean, --std)"
+    said = []
+    for name, entries, given in (
+        ("mean", prepared.mean, asked.mean),
+        ("std", prepared.std, asked.std),
+    ):
+        values = ",".join(f"{entry:g}" for entry in entries)
+        said.append(
+            f"{name} {values} ({'given' if given is not None else 'of the training images'})"
+        )
+    return f"inputs are normalised with {', '.join(said)}"
 
 
 def _transform(text: str | None, scale: float, train: _Rows) -> TensorFunction | None:
