@@ -406,6 +406,34 @@ def test_count_with_named_inputs(call: Call, here: Path) -> None:
     assert json.loads(out)["totals"]["params"] == 160
 
 
+def test_kinds_of_layers_are_not_broken(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("wide.py").write_text(
+        "from torch import nn\nfrom striate.nn import LocallyConnected2d\n"
+        "def make():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.BatchNorm2d(64), nn.MaxPool2d(2),\n"
+        "        LocallyConnected2d(64, 32, 3, input_size=(16, 16)), nn.Flatten(), nn.Linear(6272, 1000))\n"
+    )
+    for columns in (80, 100, 110, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code, out, err = call("count", "wide.py:make", "--input", "1x3x32x32")
+        assert code == 0, err
+        assert all(len(line) <= columns for line in out.splitlines())
+        for whole in ("LocallyConnected2d", "BatchNorm2d", "MaxPool2d", "3,618,944", "pooled"):
+            assert whole in out, out
+        assert ("32×32" in out.splitlines()[7]) == (columns >= 110), out  # what a unit sees
+
+
+def test_count_hints_at_a_missing_batch(call: Call, here: Path) -> None:
+    code, _, err = call("count", "zoo:digits", "--input", "1x8x8")
+    assert code == 2
+    assert "the first size is the batch; a single example would be --input 1x1x8x8" in one_line(err)
+    code, _, err = call("count", "zoo:digits", "--input", "1x1x9x9")
+    assert code == 2
+    assert "the first size" not in one_line(err)
+
+
 def test_json_is_alone_on_standard_output(call: Call, here: Path) -> None:
     code, out, err = call("count", "net.py:noisy", "--input", "1x64", "--json")
     assert code == 0
@@ -421,7 +449,11 @@ def test_shrink_evaluate_report(call: Call, here: Path) -> None:
     code, out, err = call(*SHRINK, *FAST, "--out", "run")
     assert code == 0, err
     assert "Shrunk" in out
-    assert "striate.load('run')" in out
+    assert "striate.load('run', source='net.py:make')" in out
+    assert "for inference" not in out  # no program was exported
+    assert "mean 0.3" in err
+    assert "of the training images" in err
+    assert "probably trained" not in err  # no weights were given
     assert "1 of 1" in err
     assert all(len(line) <= 80 for line in out.splitlines())
     result = json.loads(Path("run/result.json").read_text())
@@ -482,6 +514,40 @@ def test_evaluate_a_run_and_a_model(call: Call, here: Path) -> None:
     code, out, _ = call("count", "run", "--json")
     assert code == 0
     assert json.loads(out)["totals"]["params"] == result["shrunk"]["params"]
+
+
+def test_evaluate_a_run_that_was_refused_or_is_elsewhere(
+    call: Call, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = call(*SHRINK, "--epochs", "0", "--out", "run")
+    assert code == 2
+    assert "no better than chance" in err
+    assert "probably trained" not in err
+    code, _, err = call("evaluate", "run")
+    assert code == 2
+    assert re.search(r"once the original was measured \([\d.]+ % .* --pretrain N", one_line(err))
+    (here / "deeper").mkdir()
+    monkeypatch.chdir(here / "deeper")
+    code, _, err = call("evaluate", "../run")
+    assert code == 2
+    assert "npz:digits.npz, are not here; the path is relative to where the run was" in err
+
+
+@pytest.mark.usefixtures("quick")
+def test_evaluate_a_run_without_labels(call: Call, here: Path) -> None:
+    Path("plain").mkdir()
+    for number in range(50):
+        noise = np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8)
+        Image.fromarray(noise).save(f"plain/{number}.png")
+    code, _, err = call(
+        *("shrink", "zoo:mlp", "--model-arg", "hidden=16", "--data", "images:plain"),
+        *("--channels", "grey", "--budget", "60%", "--epochs", "0", "--out", "run"),
+    )
+    assert code == 0, err
+    code, _, err = call("evaluate", "run")
+    assert code == 2
+    assert "has no labels" in one_line(err)
+    assert "give --data with labels" in one_line(err)
 
 
 def test_evaluate_calls_nothing_on_a_files_word(call: Call, here: Path) -> None:

@@ -18,6 +18,8 @@ from striate.ledger.rows import Layer
 
 #: Below this many columns the shapes and the receptive field are left out.
 _WIDE = 110
+#: From this many columns on, the kinds of layers are written without a break.
+_USUAL = 80
 
 
 def render(ledger: Ledger, width: int = 100) -> RenderableType:
@@ -54,6 +56,8 @@ def _rows(ledger: Ledger, width: int) -> Table:
     shown = [layer for layer in ledger.layers if layer.params or layer.macs or _pools(layer)]
     hidden = len(ledger.layers) - len(shown)
     most = max((layer.params for layer in shown), default=0)
+    bar = 16 if width >= _WIDE + 10 else 8 if width >= 100 else 7
+    kinds = max((len(layer.type) for layer in shown), default=0)
     caption = None
     if hidden:
         caption = (
@@ -68,13 +72,15 @@ def _rows(ledger: Ledger, width: int) -> Table:
         title_justify="left",
         caption_justify="left",
         pad_edge=False,
+        show_edge=False,
+        padding=(0, 0, 0, 1),
     )
     table.add_column("layer", overflow="fold", min_width=5)
-    table.add_column("kind", overflow="fold", min_width=6)
+    table.add_column("kind", overflow="fold", min_width=min(kinds, 20) if width >= _USUAL else 6)
     if wide:
         table.add_column("input", overflow="fold", style="dim")
         table.add_column("output", overflow="fold", style="dim")
-    table.add_column("weights", min_width=8)
+    table.add_column("weights", min_width=min(bar, 8))
     table.add_column("params", justify="right", no_wrap=True)
     table.add_column("MACs", justify="right", no_wrap=True)
     for idea in ("local", "shared", "pooled"):
@@ -86,7 +92,7 @@ def _rows(ledger: Ledger, width: int) -> Table:
         if wide:
             cells += [shape(layer.input_shape), shape(layer.output_shape)]
         cells += [
-            Bar(size=max(1, most), begin=0, end=layer.params, width=8 if not wide else 16),
+            Bar(size=max(1, most), begin=0, end=layer.params, width=bar),
             f"{layer.params:,}" if layer.params else "",
             short(layer.macs) if layer.macs else "",
             _times(layer.locality_factor, brief=True),
