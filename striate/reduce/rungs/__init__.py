@@ -77,7 +77,8 @@ def _behind(fronts: tuple[Front, ...], place: Place, room: Room) -> Iterator[Run
     for front in fronts:
         used += front.counts(inner)
         inner = front.after(inner)
-    if inner.inputs > MOST_FEATURES:
+    # Behind a pool of a map that is too large itself, every window and mode has a Gram matrix of its own.
+    if inner.inputs > (MOST_FEATURES if place.inputs <= MOST_FEATURES else MOST_FEATURES // 4):
         return
     left = Room(
         room.params - used.params,
