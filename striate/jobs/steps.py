@@ -99,6 +99,7 @@ class Shrinking:
 
     def _work(self) -> Finished:
         seen = self._survey()
+        self._report_survey(seen)
         try:
             if not seen.met:
                 seen.require_reachable()
@@ -107,7 +108,6 @@ class Shrinking:
             if self.keep:
                 write_page(self.run)
             return Finished(result, None, stopped)
-        self._report_survey(seen)
         original = self._original()
         judge = self._judge(original)
         baseline = self.run.step(
