@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def claims(result: dict, article: dict, again: dict, run: Path) -> Iterator[tupl
 
 
 def main(run: Path) -> None:
+    begun = time.monotonic()
     if (run / "run.json").exists():
         shutil.rmtree(run)
 
@@ -101,6 +103,7 @@ def main(run: Path) -> None:
 
     print()
     Console().print(shrink_panel(result, run))
+    print(f"The demo took {time.monotonic() - begun:.0f} seconds.")
     if broken:
         raise SystemExit(f"demo: does not hold: {'; '.join(broken)}")
 

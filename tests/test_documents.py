@@ -126,6 +126,8 @@ def test_what_installing_names_exists() -> None:
         for block in runnable(document, {"install"}):
             for line in block.text.splitlines():
                 words = line.split("#")[0].split()
+                if line == "python -m venv .venv && . .venv/bin/activate":
+                    continue
                 if words[:1] == ["make"]:
                     named = {word for word in words[1:] if "=" not in word}
                     assert named <= targets, f"{document}: {line}"
