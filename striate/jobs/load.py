@@ -104,9 +104,13 @@ def _built(source: Source | None, text: object, arguments: object) -> tuple[str,
         if source is None or isinstance(source, str):
             name = source if source is not None else str(text)
             given = arguments if name == text and isinstance(arguments, dict) else {}
-            return name, resolve(
-                name, {key: _tupled(value) for key, value in given.items()}
-            ).build()
+            made = resolve(name, {key: _tupled(value) for key, value in given.items()})
+            try:
+                return name, made.build()
+            # Sizes that nobody can hold: torch has no class of its own for them.
+            except (RuntimeError, MemoryError, OverflowError) as error:
+                text = str(error).splitlines()[0]
+                raise RequestError(f"{name}: cannot be built with {given}: {text}") from error
         if not callable(source):
             raise TypeError(
                 f"load: source is a {type(source).__name__}; expected a factory's name, a function or a module"
@@ -148,6 +152,10 @@ def _reduced(run: Path, model: nn.Module, name: str) -> nn.Module:
 def _document(run: Path, name: str, schema: str) -> dict[str, Any]:
     try:
         document = json.loads((run / name).read_bytes())
+    except IsADirectoryError as error:
+        raise RequestError(
+            f"{run}: {name} is a directory; expected a file that striate wrote"
+        ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "expected a run directory of striate" if name == "run.json" else _unfinished(run)
         raise RequestError(f"{run}: there is no {name} in it; {what}") from error

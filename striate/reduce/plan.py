@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from striate.errors import RequestError
+from striate.reduce.plan_check import check_decision
 from striate.reduce.rungs import rung_from_dict
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.stage import Json, Patch, Place
@@ -95,10 +96,13 @@ class Plan:
             )
         if document.get("schema") != SCHEMA:
             raise RequestError(f"plan: schema {document.get('schema')!r}; expected {SCHEMA!r}")
+        refitted = document.get("refitted")
+        if not isinstance(refitted, list) or not all(isinstance(name, str) for name in refitted):
+            raise RequestError(f"plan: refitted is {refitted!r}; expected a list of layers' names")
         try:
             return cls(
                 decisions=tuple(_decision_from_dict(site) for site in document["sites"]),
-                refitted=tuple(document["refitted"]),
+                refitted=tuple(refitted),
                 params=int(document["params"]),
                 macs=int(document["macs"]),
                 weight_bytes=int(document["weight_bytes"]),
@@ -144,15 +148,19 @@ def _decision_from_dict(document: Mapping[str, Any]) -> Decision:
         place["layout"] = Layout(**place["layout"])
     if place["patch"] is not None:
         place["patch"] = Patch(**_frozen(place["patch"]))
+    built, rung = Place(**place), rung_from_dict(document["rung"])
+    index = document["index"]
+    index = tuple(index) if isinstance(index, list) else index
+    check_decision(document["name"], rung, built, index, document["reader"])
     return Decision(
         site=document["name"],
-        rung=rung_from_dict(document["rung"]),
-        place=Place(**place),
+        rung=rung,
+        place=built,
         params_before=int(document["params_before"]),
         params_after=int(document["params_after"]),
         residual=document["residual"],
         harm=document["harm"],
-        index=None if document["index"] is None else tuple(document["index"]),
+        index=index,
         reader=document["reader"],
     )
 

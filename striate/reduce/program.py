@@ -36,6 +36,27 @@ _FIXED = {
 }
 
 
+# By torch's number for each type in an exported program (torch/_export/serde/schema.py, ScalarType).
+_ITEM_BYTES = {
+    number: dtype.itemsize
+    for number, dtype in {
+        1: torch.uint8,
+        2: torch.int8,
+        3: torch.int16,
+        4: torch.int32,
+        5: torch.int64,
+        6: torch.float16,
+        7: torch.float32,
+        8: torch.float64,
+        9: torch.complex32,
+        10: torch.complex64,
+        11: torch.complex128,
+        12: torch.bool,
+        13: torch.bfloat16,
+    }.items()
+}
+
+
 class ProgramModule(nn.Module):
     """An exported program as a module that runs it: inference only, any batch size."""
 
@@ -120,6 +141,7 @@ def vet(data: bytes) -> bytes:
             if member not in members and member not in kept:
                 raise RequestError(f"not a whole exported program: {member} is missing")
             kept[member] = members.get(member, kept.get(member, b""))
+            _check_record(member, len(kept[member]), entry["tensor_meta"])
     model = _json(members, MODEL)
     check_graph(model)
     kept[MODEL] = json.dumps(model).encode()
@@ -190,3 +212,20 @@ def _check_table(document: dict[str, Any], name: str, stored: re.Pattern[str]) -
         if not isinstance(entry.get("tensor_meta"), dict):
             raise RequestError(f"{name}: {key} does not say which tensor it is")
     check_fields(document)
+
+
+def _check_record(name: str, size: int, meta: Mapping[str, Any]) -> None:
+    """The bytes of a tensor's record are those that its description needs: torch takes fewer without a word."""
+    try:
+        sizes, strides = ([int(one["as_int"]) for one in meta[key]] for key in ("sizes", "strides"))
+        start = int(meta["storage_offset"]["as_int"])
+        item = _ITEM_BYTES[meta["dtype"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RequestError(f"{name}: its tensor is not described as torch does: {error}") from error
+    if len(sizes) != len(strides) or min([start, *sizes, *strides]) < 0:
+        raise RequestError(f"{name}: its tensor has sizes {sizes} and strides {strides}")
+    if 0 in sizes:
+        return
+    reach = start + 1 + sum((one - 1) * step for one, step in zip(sizes, strides, strict=True))
+    if size < item * reach or size % item:
+        raise RequestError(f"{name}: holds {size:,} bytes; its tensor needs {item * reach:,}")

@@ -195,3 +195,16 @@ def test_a_network_that_met_the_budget_is_loaded_as_it_was(tmp_path: Path) -> No
     assert found.result["status"] == "already-met"
     same(load(path, say=None), original())
     same(load(path, source=original, say=None), original())
+
+
+def test_absurd_arguments_of_a_file_are_refused(run: Path) -> None:
+    with pytest.raises(RequestError, match="zoo:mlp: cannot be built with"):
+        load(named(run, "zoo:mlp", {**ARGUMENTS, "hidden": 10**15}), say=None)
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+def test_a_directory_in_place_of_a_file(run: Path, name: str) -> None:
+    (run / name).unlink()
+    (run / name).mkdir()
+    with pytest.raises(RequestError, match=f"{name} is a directory"):
+        load(run, say=None)

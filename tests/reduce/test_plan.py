@@ -30,7 +30,7 @@ numbers = st.none() | st.floats(0, 10)
 def decisions(draw: st.DrawFn) -> Decision:
     if draw(st.booleans()):
         place, _, _ = draw(conv_places())
-        rung = Rung((LowRank(draw(st.integers(1, 9))),))
+        rung = Rung((LowRank(draw(st.integers(1, min(place.inputs, place.outputs, 9)))),))
     else:
         place, rung = draw(placed_rungs())
     index = None if place.ordered else tuple(draw(st.permutations(range(place.inputs))))
@@ -128,12 +128,16 @@ def spoiled(*path: Any, value: Any = None, remove: bool = False) -> Any:
         (spoiled("sites", value=3), "lacks or garbles"),
         (spoiled("params", value="many"), "lacks or garbles"),
         (spoiled("params", value=None), "lacks or garbles"),
-        (spoiled("refitted", value=None), "lacks or garbles"),
+        (spoiled("refitted", value=None), "refitted is None"),
+        (spoiled("refitted", value=[3]), "refitted is"),
+        (spoiled("sites", 0, "reader", value=5), "reader is 5"),
+        (spoiled("sites", 0, "name", value=5), "name of a site is 5"),
+        (spoiled("sites", 0, "index", value=[0, 1]), "index does not name"),
         (spoiled("sites", 0, value="fc1"), "lacks or garbles"),
         (spoiled("sites", 0, "place", value="here"), "lacks or garbles"),
         (spoiled("sites", 0, "place", "depth", value=2), "depth"),
         (spoiled("sites", 0, "place", "layout", value={"rows": 2}), "rows"),
-        (spoiled("sites", 0, "index", value=7), "lacks or garbles"),
+        (spoiled("sites", 0, "index", value=7), "index does not name"),
         (spoiled("sites", 0, "rung", remove=True), "'rung'"),
         (spoiled("sites", 0, "rung", "stages", 0, "kind", value="pruned"), "unknown rung kind"),
         (spoiled("sites", 0, "rung", "stages", value=[]), "cannot be built"),
@@ -143,5 +147,38 @@ def spoiled(*path: Any, value: Any = None, remove: bool = False) -> Any:
     ],
 )
 def test_what_is_no_plan_is_refused(document: Any, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        Plan.from_dict(document)
+
+
+def pooled_document(stage: int, **changes: Any) -> Any:
+    place = Place(256, 32, True, Layout(4, 8, 8))
+    rung = Rung((Pooled("avg", (4, 4), (2, 2), (2, 2)), LowRank(9)))
+    plan = Plan((Decision("fc1", rung, place, 8224, 900),), (), 900, 900, 3600)
+    document: Any = json.loads(json.dumps(plan.to_dict()))
+    assert Plan.from_dict(document) == plan
+    document["sites"][0]["rung"]["stages"][stage].update(changes)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (pooled_document(0, window=[0, 0]), r"fc1: pooled: window is \(0, 0\)"),
+        (pooled_document(0, stride=[0, 0]), r"fc1: pooled: stride is \(0, 0\)"),
+        (pooled_document(0, stride=[3, 3]), r"pooled: window \(2, 2\) with stride \(3, 3\).*size"),
+        (pooled_document(0, window=[2]), r"window is \(2,\); expected two"),
+        (pooled_document(0, window=None), "window and stride go together"),
+        (pooled_document(0, size=[9, 9], window=None, stride=None), r"size \(9, 9\) of a map"),
+        (pooled_document(0, mode="med"), "pooled: mode 'med'; expected avg or max"),
+        (pooled_document(0, mode=3), "pooled: mode is 3"),
+        (pooled_document(1, rank="x"), "low-rank: rank is 'x'"),
+        (pooled_document(1, rank=-1), "low-rank: rank is -1"),
+        (pooled_document(1, rank=True), "low-rank: rank is True"),
+        (pooled_document(1, rank=33), "rank 33 of 64 inputs and 32 outputs; expected 1 to 32"),
+        (pooled_document(1, rank=10**12), "low-rank: rank 1000000000000"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_by_its_field(document: Any, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         Plan.from_dict(document)

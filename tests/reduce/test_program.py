@@ -308,3 +308,12 @@ def test_a_program_of_another_schema_is_said(good: bytes, tmp_path: Path) -> Non
     path.write_bytes(changed(good, MODEL, set_in("schema_version", "major", value=99)))
     with pytest.raises(RequestError, match=r"cannot read this program.*source="):
         load_program(path)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 4, -4])
+def test_a_cut_weight_is_refused(good: bytes, kept: int) -> None:
+    contents = members(good)
+    name = next(name for name in contents if name.endswith("weight_0"))
+    contents[name] = contents[name][:kept]
+    with pytest.raises(RequestError, match=r"weight_0: holds .* bytes; its tensor needs 72"):
+        vet(packed(contents))
