@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import operator
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,6 +32,7 @@ from striate.reduce.sites import Layout
 from striate.reduce.survey import survey
 from striate.runs import Run, check_new, has_run
 from striate.sources import as_examples
+from striate.sources.preprocess import PreprocessOptions
 from striate.sources.split import draw, validation_count
 
 Budget = str | int | Sequence[str | int]
@@ -61,8 +64,8 @@ def shrink(
     seed: int = 0,
     device: str = "cpu",
     precision: Precision = "32-true",
-    export: Sequence[str] = (),
-    layout: tuple[int, int, int] | None = None,
+    export: str | Sequence[str] = (),
+    layout: str | tuple[int, int, int] | None = None,
     accept_baseline: bool = False,
     out: str | Path | None = None,
     resume: bool = False,
@@ -83,7 +86,7 @@ def shrink(
         device: `cpu`, `cuda`, `cuda:N` or `mps`; the result comes back on the CPU.
         precision: `32-true` or `bf16-mixed`.
         export: `("onnx",)` writes an ONNX file too (needs `out`).
-        layout: (channels, rows, columns) of flat inputs.
+        layout: (channels, rows, columns) of flat inputs, or as text, `"1x28x28"`.
         accept_baseline: Go on even where `model` is no better than chance.
         out: The run directory to make; with `resume`, to go on with. None: nothing is kept.
         progress: Where to report to; None: nowhere.
@@ -99,15 +102,25 @@ def shrink(
     >>> small.result["status"], small.result["shrunk"]["params"] <= small.result["baseline"]["params"] // 2
     ('done', True)
     """
+    if out is not None and not isinstance(out, str | os.PathLike):
+        raise TypeError(f"out={out!r}: expected a path, the run directory to make")
+    if out is not None and not os.fspath(out):
+        raise ValueError("out='': expected a path, the run directory to make")
+    if progress is not None and not callable(getattr(progress, "say", None)):
+        raise TypeError(f"progress={progress!r}: expected an object with say and bar, or None")
+    exports = (export,) if isinstance(export, str) else export
+    if not isinstance(exports, list | tuple) or not all(isinstance(one, str) for one in exports):
+        raise TypeError(f"export={export!r}: expected names such as ('onnx',)")
+    layout = _layout(layout)
     settings = Settings(
         budget=_texts(budget),
-        epochs=epochs,
-        pretrain=pretrain,
-        batch_size=batch_size,
-        seed=seed,
+        epochs=_whole("epochs", epochs),
+        pretrain=_whole("pretrain", pretrain),
+        batch_size=None if batch_size is None else _whole("batch_size", batch_size, 2),
+        seed=_whole("seed", seed),
         device=str(device),
         precision=precision,
-        export=tuple(export),
+        export=tuple(exports),
         accept_baseline=accept_baseline,
     )
     checked_device(settings.device)
@@ -144,7 +157,7 @@ def plan(
     calibration: object,
     *,
     budget: Budget,
-    layout: tuple[int, int, int] | None = None,
+    layout: str | tuple[int, int, int] | None = None,
     seed: int = 0,
 ) -> Plan:
     """The choice of one rung a site that meets the budget and changes the network's outputs least.
@@ -160,14 +173,16 @@ def plan(
     >>> sum(p.numel() for p in small.parameters()) == chosen.params <= 1609
     True
     """
-    examples = as_examples(calibration, "calibration")
     _check_model(model)
+    seed, layout = _whole("seed", seed), _layout(layout)
+    asked_budget = _texts(budget)
+    examples = as_examples(calibration, "calibration")
     every = np.arange(len(examples), dtype=np.int64)
     kept, judged = draw(None, every, max(1, len(every) // 5), seed)
     example = examples.batch(every[:8])[0]
     map_layout = None if layout is None else Layout(*layout)
     totals = counts_of(survey(model, example, (), map_layout).totals)
-    limits = [resolve(asked, totals) for asked in Settings(budget=_texts(budget)).budgets()]
+    limits = [resolve(asked, totals) for asked in Settings(budget=asked_budget).budgets()]
     seen = survey(model, example, limits, map_layout)
     if seen.met:
         return Plan((), (), **totals)
@@ -183,16 +198,61 @@ def apply(model: nn.Module, plan: Plan, calibration: object = None) -> nn.Module
     fitted in closed form to what `model` computes on it.
     """
     _check_model(model)
+    if not isinstance(plan, Plan):
+        raise TypeError(
+            f"plan is a {type(plan).__name__}; expected a striate.Plan, from striate.plan or Plan.from_dict"
+        )
     examples = None if calibration is None else as_examples(calibration, "calibration")
     return apply_plan(model, plan, examples)
 
 
 def _texts(budget: Budget) -> tuple[str, ...]:
     asked = list(budget) if isinstance(budget, list | tuple) else [budget]
-    for one in asked:
-        if isinstance(one, bool) or not isinstance(one, str | int):
-            raise TypeError(f"budget={one!r}: expected text such as '5%' or a number of parameters")
-    return tuple(str(one) for one in asked)
+    if not asked:
+        raise ValueError(f"budget={budget!r}: expected at least one, such as '5%'")
+    return tuple(one if isinstance(one, str) else _amount(one) for one in asked)
+
+
+def _amount(value: object) -> str:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        return str(operator.index(value))  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"budget={value!r}: expected text such as '5%' or a number of parameters"
+        ) from None
+
+
+def _whole(name: str, value: object, least: int = 0) -> int:
+    """`value` as a whole number from `least` on, of whatever type of integer it is."""
+    expected = f"expected a whole number from {least} on"
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}={value!r}: {expected}") from None
+    if number < least:
+        raise RequestError(f"{name}={value!r}: {expected}")
+    return number
+
+
+def _layout(layout: object) -> tuple[int, int, int] | None:
+    expected = "expected (channels, rows, columns), such as (1, 28, 28) or '1x28x28'"
+    if layout is None:
+        return None
+    if isinstance(layout, str):
+        try:
+            return PreprocessOptions.parse(layout=layout).layout
+        except RequestError:
+            raise RequestError(f"layout={layout!r}: {expected}") from None
+    if not isinstance(layout, list | tuple):
+        raise TypeError(f"layout={layout!r}: {expected}")
+    if len(layout) != 3:
+        raise RequestError(f"layout={layout!r}: {expected}")
+    channels, rows, columns = (_whole("layout", side, 1) for side in layout)
+    return channels, rows, columns
 
 
 def _check_model(model: object) -> None:

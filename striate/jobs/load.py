@@ -55,6 +55,10 @@ def load(
     Traceback (most recent call last):
     striate.errors.RequestError: no-such-directory: there is no run.json in it; expected a run directory of striate
     """
+    if not isinstance(run_directory, str | os.PathLike):
+        raise TypeError(
+            f"run_directory={run_directory!r}: expected a path, a run directory of striate"
+        )
     run = Path(run_directory)
     request = _document(run, "run.json", "striate.run/1")
     result = _document(run, "result.json", "striate.shrink/1")

@@ -351,8 +351,8 @@ def test_plan_and_apply() -> None:
     [
         ({"budget": "5 parsecs"}, ValueError, "--budget 5 parsecs"),
         ({"budget": 1.5}, TypeError, "budget=1.5"),
-        ({"budget": []}, ValueError, "--budget is missing"),
-        ({"epochs": -1}, ValueError, "--epochs -1"),
+        ({"budget": []}, ValueError, "budget="),
+        ({"epochs": -1}, ValueError, "epochs=-1: expected a whole number from 0 on"),
         ({"device": "cuda:99"}, ValueError, "cuda:99"),
         ({"precision": "8-bit"}, ValueError, "--precision 8-bit"),
         ({"export": ["onnx"]}, ValueError, "needs out"),
