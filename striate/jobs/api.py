@@ -32,6 +32,7 @@ from striate.reduce.sites import Layout
 from striate.reduce.survey import survey
 from striate.runs import Run, check_new, has_run
 from striate.sources import as_examples
+from striate.sources.models import COMPILED, uncompiled
 from striate.sources.preprocess import PreprocessOptions
 from striate.sources.split import draw, validation_count
 
@@ -174,6 +175,7 @@ def plan(
     True
     """
     _check_model(model)
+    model, _ = uncompiled(model)
     seed, layout = _whole("seed", seed), _layout(layout)
     asked_budget = _texts(budget)
     examples = as_examples(calibration, "calibration")
@@ -203,7 +205,7 @@ def apply(model: nn.Module, plan: Plan, calibration: object = None) -> nn.Module
             f"plan is a {type(plan).__name__}; expected a striate.Plan, from striate.plan or Plan.from_dict"
         )
     examples = None if calibration is None else as_examples(calibration, "calibration")
-    return apply_plan(model, plan, examples)
+    return apply_plan(uncompiled(model)[0], plan, examples)
 
 
 def _texts(budget: Budget) -> tuple[str, ...]:
@@ -275,6 +277,7 @@ def _problem(
     layout: tuple[int, int, int] | None,
 ) -> Problem:
     _check_model(model)
+    model, was_compiled = uncompiled(model)
     given = as_examples(train, "train")
     labelled = given.batch(np.arange(1, dtype=np.int64))[1] is not None
     if settings.pretrain and not labelled:
@@ -314,6 +317,7 @@ def _problem(
         weights=None,
         layout=None if layout is None else Layout(*layout),
         description=description,
+        notes=(COMPILED,) if was_compiled else (),
         in_python=True,
     )
     check(problem, settings)

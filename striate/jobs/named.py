@@ -42,7 +42,10 @@ def shrink_named(
     Everything that can be wrong with the request is found before the directory is made.
     """
     require_extras(request)
-    checked_device(request.settings.device)
+    try:
+        checked_device(request.settings.device)
+    except RequestError as error:
+        raise RequestError(f"--device {request.settings.device}: {error}") from error
     if resume and has_run(out):
         with Run.resume(out) as run:
             problem, document = _prepared(request, progress, command)
@@ -82,12 +85,12 @@ def _prepared(
     data = read_data(request, progress)
     classes = None if data.classes is None else len(data.classes)
     source = resolve_model(request.model, request.model_args, shape=data.shape, classes=classes)
+    notes: list[str] = []
     # A factory draws its weights from torch's seed; the run's seed makes them the same each time.
     with seeded(request.settings.seed, torch.device("cpu")):
-        model = source.build()
-    notes = []
+        model = source.build(notes)
     if request.weights is not None:
-        notes = load_weights(model, request.weights, request.weights_key)
+        notes += load_weights(model, request.weights, request.weights_key)
     if request.settings.pretrain and not data.labelled:
         raise RequestError(
             f"--pretrain {request.settings.pretrain}: needs labels, and {request.data} has none; "

@@ -32,9 +32,10 @@ class ModelSource:
     input_shape: tuple[int, ...] | None
     factory: Callable[..., object] = field(repr=False, compare=False)
 
-    def build(self) -> nn.Module:
+    def build(self, notes: list[str] | None = None) -> nn.Module:
         """A new module, with the weights its factory gives it (random ones follow torch's seed).
 
+        What the user should know of it is added to `notes`.
         Raises RequestError where the factory returns no module, or weights that are NaN, Inf or not there yet;
         UserCodeError where it raises.
         """
@@ -57,7 +58,29 @@ class ModelSource:
                 " in the factory"
             )
         refuse_non_finite(built, f"MODEL {self.text}")
-        return built
+        model, was_compiled = uncompiled(built)
+        if was_compiled and notes is not None:
+            notes.append(COMPILED)
+        return model
+
+
+COMPILED = (
+    "the model was compiled by torch.compile; striate works on the network inside, uncompiled"
+)
+
+
+def uncompiled(model: nn.Module) -> tuple[nn.Module, bool]:
+    """The network that `torch.compile(model)` wrapped, and whether there was a wrapper.
+
+    >>> net = nn.Linear(2, 2)
+    >>> uncompiled(net) == (net, False)
+    True
+    """
+    inner = model
+    # The class is not imported: that takes a second, and where a model is compiled its name is enough.
+    while type(inner).__name__ == "OptimizedModule" and isinstance(inner._orig_mod, nn.Module):
+        inner = inner._orig_mod
+    return inner, inner is not model
 
 
 def resolve(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +28,14 @@ def load_weights(model: nn.Module, path: str | Path, key: str | None = None) -> 
     (with the nearest names), and where weights are NaN or Inf. The model is unchanged then.
     """
     file = Path(path).expanduser()
+    if file.is_dir():
+        raise RequestError(
+            f"--weights {path}: a directory; give the file in it, .safetensors, .pt or .pth"
+        )
     if not file.is_file():
         raise RequestError(f"--weights {path}: no such file")
+    if not file.stat().st_size:
+        raise RequestError(f"--weights {path}: the file is empty; copy or save it again")
     notes: list[str] = []
     if file.suffix == ".safetensors":
         content: object = _read_safetensors(file)
@@ -77,7 +84,7 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         return load_file(file)
     except SafetensorError as error:
         raise RequestError(
-            f"--weights {file}: not a readable .safetensors file ({error})"
+            f"--weights {file}: not a readable .safetensors file ({error}); copy or save it again"
         ) from error
     except OSError as error:
         raise RequestError(
@@ -92,13 +99,16 @@ def _read_torch(file: Path) -> object:
             f" torch.save(torch.jit.load({str(file)!r}).state_dict(), {_converted(file)!r})"
         )
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # On old or foreign pickles torch warns, and then fails or not: that is what the user is told.
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused(file, error) from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(
-            f"--weights {file}: damaged, or not a file that torch saved ({text})"
+            f"--weights {file}: damaged, or not a file that torch saved ({text}); copy or save it again"
         ) from error
 
 
@@ -122,8 +132,10 @@ def _refused(file: Path, error: pickle.UnpicklingError) -> RequestError:
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, IndexError):
         unsafe = []
     if not unsafe and "Unsupported" not in str(error):
-        return RequestError(f"--weights {file}: damaged, or not a file that torch saved")
-    objects = listing(unsafe, most=3) or "objects"
+        return RequestError(
+            f"--weights {file}: damaged, or not a file that torch saved; copy or save it again"
+        )
+    objects = listing(sorted(unsafe), most=3) or "objects"
     return RequestError(
         f"--weights {file}: pickled Python objects ({objects}), which striate never loads; where you trust"
         f" the file, convert it with these two lines of Python:"

@@ -15,6 +15,7 @@ from striate.errors import RequestError
 from striate.jobs.named import shrink_named
 from striate.jobs.progress import Silent
 from striate.jobs.request import Settings, ShrinkRequest
+from striate.sources.models import resolve
 
 
 def images(count: int = 60) -> tuple[Tensor, Tensor]:
@@ -139,3 +140,29 @@ def test_on_the_command_line_options_are_named(here: Path) -> None:
     np.savez("few.npz", **{key: few[key][:27] for key in few})
     with pytest.raises(RequestError, match=r"--data: 18 training examples; a fit needs"):
         shrink_named(ShrinkRequest("net.py:make", "npz:few.npz", settings), here / "r", Silent())
+
+
+def test_a_compiled_network_is_taken_out_of_its_wrapper(here: Path) -> None:
+    compiled: Any = torch.compile(network())
+    found = shrink(compiled, epochs=0)
+    assert type(found.model) is nn.Sequential
+    assert any("torch.compile" in note for note in found.result["notes"])
+    (here / "compiled.py").write_text(
+        "import torch\nimport net\ndef make():\n    return torch.compile(net.make())\n"
+    )
+    notes: list[str] = []
+    assert type(resolve("compiled.py:make").build(notes)) is nn.Sequential
+    assert "torch.compile" in notes[0]
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_device_that_is_not_there_is_named_by_its_option(here: Path) -> None:
+    settings = Settings(budget=("50%",), device="gpu")
+    with pytest.raises(RequestError, match=r"--device gpu: .*expected cpu, cuda"):
+        shrink_named(ShrinkRequest("net.py:make", "npz:digits.npz", settings), here / "r", Silent())
+
+
+def test_hub_data_are_said_to_come_later(here: Path) -> None:
+    settings = Settings(budget=("50%",))
+    with pytest.raises(RequestError, match=r"--data hf:mnist: .*later version.*npz:FILE"):
+        shrink_named(ShrinkRequest("net.py:make", "hf:mnist", settings), here / "r", Silent())

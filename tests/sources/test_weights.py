@@ -192,3 +192,11 @@ def test_files_of_no_known_kind(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
     with pytest.raises(RequestError, match="TorchScript"):
         load_weights(network(), tmp_path / "script.pt")
+
+
+def test_a_directory_or_an_empty_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="a directory; give the file in it"):
+        load_weights(nn.Linear(2, 2), tmp_path)
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(RequestError, match="the file is empty; copy or save it again"):
+        load_weights(nn.Linear(2, 2), tmp_path / "empty.pt")

@@ -150,6 +150,11 @@ def _reading(
 def _read(reading: Reading) -> Loaded:
     prefix, separator, argument = reading.text.partition(":")
     form = READERS.get(prefix)
+    if prefix == "hf":
+        known = [*READERS.values(), "package.module:factory"]
+        raise reading.error(
+            f"data of the hub come in a later version; this one reads {listing(known, most=9)}"
+        )
     if form is not None and bool(separator) == (":" in form):
         if separator and not argument:
             raise reading.error(f"names nothing; expected {form}")
