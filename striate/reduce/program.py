@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -185,7 +186,9 @@ def _inputs(members: Mapping[str, bytes]) -> bytes:
     if _INPUTS not in members:
         raise RequestError(f"not an exported program: {_INPUTS} is missing")
     try:
-        inputs = torch.load(io.BytesIO(members[_INPUTS]), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on a foreign pickle torch warns before it fails
+            inputs = torch.load(io.BytesIO(members[_INPUTS]), map_location="cpu", weights_only=True)
     # On bytes that are no such file, the restricted unpickler fails in any way at all.
     except Exception as error:
         raise RequestError(f"{_INPUTS} holds more than tensors: {_line(error)}") from error
