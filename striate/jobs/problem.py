@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
 from striate.jobs.request import Settings
-from striate.reduce.collect import _FEWEST
+from striate.reduce.collect import FEWEST
 from striate.reduce.evaluate import checked_targets, class_scores
 from striate.reduce.examples import Examples, batches
 from striate.reduce.running import evaluating, seeded
@@ -64,9 +64,9 @@ def check(problem: Problem, settings: Settings) -> None:
     Where anything is to be trained, that is tried too, on a copy: what would fail after the measurements fails here.
     """
     given = "train" if problem.in_python else "--data"
-    if len(problem.train) < _FEWEST:
+    if len(problem.train) < FEWEST:
         raise RequestError(
-            f"{given}: {len(problem.train)} training examples; a fit needs at least {_FEWEST}, and a thousand do"
+            f"{given}: {len(problem.train)} training examples; a fit needs at least {FEWEST}, and a thousand do"
             " better"
         )
     refuse_non_finite(problem.model, f"MODEL {problem.name}")

@@ -18,7 +18,7 @@ BATCH = 250
 # Windows (of a convolution) or tokens taken from each example: neighbours tell nearly the same.
 ROWS_PER_EXAMPLE = 16
 _HELD_EVERY = 5
-_FEWEST = 20
+FEWEST = 20
 
 
 class _Reached(BaseException):
@@ -143,9 +143,9 @@ class Collector:
         return grid.flatten(1)
 
     def evidence(self, front: Front | None = None) -> Evidence:
-        if self._examples < _FEWEST:
+        if self._examples < FEWEST:
             raise RequestError(
-                f"calibration: {self._examples} examples; a fit needs at least {_FEWEST}, and a thousand do better"
+                f"calibration: {self._examples} examples; a fit needs at least {FEWEST}, and a thousand do better"
             )
         fitted, held = self._parts[front]
         return Evidence(fitted.moments(), held.moments())
