@@ -29,7 +29,7 @@ from striate.reduce.harm import measure
 from striate.reduce.plan import Plan
 from striate.reduce.running import checked_device
 from striate.reduce.sites import Layout
-from striate.reduce.survey import survey
+from striate.reduce.survey import survey, totals_of
 from striate.runs import Run, check_new, has_run
 from striate.sources import as_examples
 from striate.sources.models import COMPILED, uncompiled
@@ -183,7 +183,7 @@ def plan(
     kept, judged = draw(None, every, max(1, len(every) // 5), seed)
     example = examples.batch(every[:8])[0]
     map_layout = None if layout is None else Layout(*layout)
-    totals = counts_of(survey(model, example, (), map_layout).totals)
+    totals = counts_of(totals_of(model, example))
     limits = [resolve(asked, totals) for asked in Settings(budget=asked_budget).budgets()]
     seen = survey(model, example, limits, map_layout)
     if seen.met:

@@ -34,7 +34,7 @@ from striate.reduce.plan import Plan
 from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import checked_device
 from striate.reduce.start import poorly_fitted, start_afresh
-from striate.reduce.survey import Survey, survey
+from striate.reduce.survey import Survey, survey, totals_of
 from striate.runs import Run
 
 FINALISTS = 4
@@ -159,8 +159,8 @@ class Shrinking:
 
     def _survey(self) -> Survey:
         example = self.problem.few()
-        whole = survey(self.problem.model, example, (), self.problem.layout)
-        limits = [resolve(budget, counts_of(whole.totals)) for budget in self.settings.budgets()]
+        totals = counts_of(totals_of(self.problem.model, example))
+        limits = [resolve(budget, totals) for budget in self.settings.budgets()]
         seen = survey(self.problem.model, example, limits, self.problem.layout)
         self.run.step("survey", lambda: deliver.survey_document(seen))
         return seen

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.reduce.collect import Collector, collect, in_evaluation, run_on
+from striate.reduce.collect import Collector, collect, run_on
 from striate.reduce.copies import copied
 from striate.reduce.examples import Examples, sample
 from striate.reduce.moments import Evidence, Moments, fit_affine
 from striate.reduce.plan import Decision, Plan
 from striate.reduce.rungs.stage import MOST_FEATURES, Fit, Patch, Place
+from striate.reduce.running import evaluating
 
 # Twice the rows halve what a fit of 2,304 features loses to having few of them; more than this takes longer than it
 # gives back.
@@ -204,7 +205,7 @@ def _in_order(model: nn.Module, names: list[str], rows: Examples) -> list[str]:
         for name in names
     ]
     try:
-        with in_evaluation(model), torch.no_grad():
+        with evaluating(model), torch.no_grad():
             run_on(model, rows.batch(np.arange(min(2, len(rows)), dtype=np.int64))[0])
     finally:
         for handle in handles:

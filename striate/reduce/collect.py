@@ -13,6 +13,7 @@ from striate.errors import RequestError
 from striate.reduce.examples import Examples, batches
 from striate.reduce.moments import Accumulator, Evidence
 from striate.reduce.rungs.stage import Front, Patch, Place
+from striate.reduce.running import evaluating
 
 BATCH = 250
 # Windows (of a convolution) or tokens taken from each example: neighbours tell nearly the same.
@@ -77,19 +78,6 @@ def run_on(model: nn.Module, inputs: Tensor) -> object:
     """What `model` gives for `inputs`, which go to where its weights are."""
     weight = next(model.parameters(), None)
     return model(inputs if weight is None else inputs.to(weight.device))
-
-
-@contextmanager
-def in_evaluation(*models: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode given back afterwards."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    try:
-        for model in models:
-            model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 class Collector:
@@ -202,7 +190,7 @@ def collect(
     calibration: Examples,
 ) -> None:
     """Stream the calibration examples: inputs of layer `name` in `reduced`, its outputs in `original`."""
-    with in_evaluation(original, reduced):
+    with evaluating(original), evaluating(reduced):
         for inputs, _ in batches(calibration, BATCH):
             given, answer = layer_at(original, name, inputs)
             if reduced is not original:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.reduce.apply import load_refit, put
-from striate.reduce.collect import BATCH, Collector, in_evaluation, run_on, watched
+from striate.reduce.collect import BATCH, Collector, run_on, watched
 from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, batches, sample
@@ -28,6 +28,7 @@ from striate.reduce.plan import Decision
 from striate.reduce.replay import Recording
 from striate.reduce.rungs.compose import Carried
 from striate.reduce.rungs.stage import Fit, Front
+from striate.reduce.running import evaluating
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
 
 Step = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
@@ -154,7 +155,7 @@ class _Bench:
             plain = None in behind
             index = None if place.layout is None else map_index(self._survey.site(name))
             collectors[name] = Collector(place, index, fronts, plain)
-        with in_evaluation(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
+        with evaluating(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
             for inputs, _ in batches(self._calibration, BATCH):
                 run_on(self._model, inputs)
                 for name, collector in collectors.items():

@@ -12,8 +12,9 @@ from contextlib import closing
 import torch
 from torch import Tensor, nn
 
-from striate.reduce.collect import BATCH, in_evaluation, run_on, watched
+from striate.reduce.collect import BATCH, run_on, watched
 from striate.reduce.examples import Examples, batches
+from striate.reduce.running import evaluating
 
 # Bytes of recorded outputs, for each set of examples.
 MOST = 600_000_000
@@ -38,7 +39,7 @@ class Recording:
         self.answers: list[object] = []
         self.layers: list[dict[str, Tensor]] = []
         kept: list[str] | None = None
-        with in_evaluation(model), torch.no_grad(), watched(model, worth) as seen:
+        with evaluating(model), torch.no_grad(), watched(model, worth) as seen:
             for inputs, _ in batches(examples, BATCH):
                 self.answers.append(run_on(model, inputs))
                 if kept is None:
@@ -48,7 +49,7 @@ class Recording:
 
     def runs(self, net: nn.Module, replayed: Sequence[str]) -> Iterator[tuple[int, object]]:
         """Run `net` on batch after batch, the recorded of the `replayed` layers answering from memory."""
-        with in_evaluation(net), torch.no_grad(), closing(_Answering(net)) as answering:
+        with evaluating(net), torch.no_grad(), closing(_Answering(net)) as answering:
             for number, (inputs, _) in enumerate(batches(self.examples, BATCH)):
                 for name in replayed:
                     if name in self.layers[number]:

@@ -142,14 +142,19 @@ class Survey:
         )
 
 
+def totals_of(model: nn.Module, example: Tensor) -> Costs:
+    """What a network costs as it is."""
+    with torch.no_grad():
+        totals = count(model, example[:1]).totals
+    return Costs(totals.params, totals.macs or 0, totals.weight_bytes)
+
+
 def survey(
     model: nn.Module, example: Tensor, limits: Sequence[Limit] = (), layout: Layout | None = None
 ) -> Survey:
     """Find the sites of `model` on `example`, a batch of two or more, and propose rungs that leave the rest room."""
     found = find_sites(model, example, layout)
-    with torch.no_grad():
-        ledger = count(model, example[:1])
-    totals = Costs(ledger.totals.params, ledger.totals.macs or 0, ledger.totals.weight_bytes)
+    totals = totals_of(model, example)
     places = {site.name: place_of(model, site, found.sites) for site in found.sites}
 
     def options(name: str, room: Room) -> tuple[Choice, ...]:
