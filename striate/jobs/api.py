@@ -26,6 +26,7 @@ from striate.reduce.apply import apply as apply_plan
 from striate.reduce.choose import choose
 from striate.reduce.examples import Examples, Subset
 from striate.reduce.harm import measure
+from striate.reduce.original import Original
 from striate.reduce.plan import Plan
 from striate.reduce.running import checked_device
 from striate.reduce.sites import Layout
@@ -189,7 +190,8 @@ def plan(
     if seen.met:
         return Plan((), (), **totals)
     seen.require_reachable()
-    measurements = measure(model, seen, Subset(examples, kept), Subset(examples, judged), seed=seed)
+    original = Original(model, list(seen.choices), Subset(examples, kept), seed)
+    measurements = measure(original, seen, Subset(examples, judged))
     return choose(seen, measurements, 1)[0]
 
 

@@ -26,10 +26,11 @@ from striate.jobs.result import counts_of, document
 from striate.jobs.scores import Judge, Score
 from striate.jobs.training import Trained, describe, read_checkpoint, train, write_checkpoint
 from striate.ledger.gates import resolve
-from striate.reduce.apply import fit, replace, skeleton
+from striate.reduce.apply import fit_to, replace, skeleton
 from striate.reduce.choose import choose
 from striate.reduce.finetune import Training
 from striate.reduce.harm import measure
+from striate.reduce.original import Original
 from striate.reduce.plan import Plan
 from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import checked_device
@@ -121,9 +122,11 @@ class Shrinking:
             self.progress.say("the budget is met already; the network stays as it is")
             return self._deliver(seen, original, judge, None, [], [])
         self._say_what_chooses(judge, baseline["validation"])
-        plans = self._plans(seen, original)
+        source = Original(original, list(seen.choices), self.problem.train, self.settings.seed)
+        self._say_what_is_felt(source)
+        plans = self._plans(seen, source)
         fitted = [
-            self._finalist(number, plan, original, judge)
+            self._finalist(number, plan, source, judge)
             for number, plan in enumerate(plans, start=1)
         ]
         raced = self._race(plans, fitted, original, judge)
@@ -255,9 +258,20 @@ class Shrinking:
             self.notes.append(note)
             self.progress.say(f"note: {note}")
 
+    def _say_what_is_felt(self, original: Original) -> None:
+        """A network without gradients can be shrunk, only less well."""
+        found = self.run.step("sensitivity", lambda: {"reason": original.sensitivity.reason})
+        if found["reason"] is not None:
+            note = (
+                f"no gradients of the network's answers ({found['reason']}): in the fits, errors in all of a "
+                "layer's outputs count alike"
+            )
+            self.notes.append(note)
+            self.progress.say(f"note: {note}")
+
     # ---- plans and their networks
 
-    def _plans(self, seen: Survey, original: nn.Module) -> list[Plan]:
+    def _plans(self, seen: Survey, original: Original) -> list[Plan]:
         if "finalists" not in self.run:
             offered = sum(len(choices) for choices in seen.choices.values())
             self.progress.say(
@@ -269,14 +283,7 @@ class Shrinking:
                     advance(1)
                     return self.run.step(key, compute)
 
-                measurements = measure(
-                    original,
-                    seen,
-                    self.problem.train,
-                    self.problem.validation,
-                    step,
-                    seed=self.settings.seed,
-                )
+                measurements = measure(original, seen, self.problem.validation, step)
             self.progress.say(f"{len(measurements)} choices measured")
             self.run.step(
                 "finalists",
@@ -294,14 +301,14 @@ class Shrinking:
             self.notes.append(f"{only} the budget, so fewer than {FINALISTS} were raced")
         return plans
 
-    def _finalist(self, number: int, plan: Plan, original: nn.Module, judge: Judge) -> Contender:
+    def _finalist(self, number: int, plan: Plan, original: Original, judge: Judge) -> Contender:
         checkpoint = f"finalist-{number}-fitted.pt"
 
         def replaced() -> dict[str, Any]:
-            return counts_of(plan) | self._measured(judge, replace(original, plan).eval())
+            return counts_of(plan) | self._measured(judge, replace(original.model, plan).eval())
 
         def fitted() -> dict[str, Any]:
-            found = fit(original, plan, self.problem.train, self.settings.seed)
+            found = fit_to(original, plan)
             write_checkpoint(self.run, checkpoint, {"model": found.model.state_dict()})
             score = self._measured(judge, found.model.eval())
             return counts_of(plan) | score | {"residuals": dict(found.residuals)}

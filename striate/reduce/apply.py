@@ -13,17 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.reduce.collect import Collector, collect, run_on
+from striate.reduce.collect import run_on
 from striate.reduce.copies import copied
-from striate.reduce.examples import Examples, sample
+from striate.reduce.examples import Examples
 from striate.reduce.moments import Evidence, Moments, fit_affine
+from striate.reduce.original import Original
 from striate.reduce.plan import Decision, Plan
 from striate.reduce.rungs.stage import MOST_FEATURES, Fit, Patch, Place
 from striate.reduce.running import evaluating
-
-# Twice the rows halve what a fit of 2,304 features loses to having few of them; more than this takes longer than it
-# gives back.
-CALIBRATION = 10_000
 
 
 @dataclass(frozen=True)
@@ -134,54 +131,41 @@ def _ordered(weight: Tensor, order: Tensor | None) -> Tensor:
 def fit(model: nn.Module, plan: Plan, calibration: Examples, seed: int = 0) -> Fitted:
     """The plan with weights fitted front to back: each layer to the original's outputs there, from what the layers
     already reduced before it really give (the asymmetric reconstruction of Zhang et al. 2016, section 3.2)."""
-    rows = sample(calibration, CALIBRATION, seed)
+    names = [decision.site for decision in plan.decisions]
+    return fit_to(Original(model, names, calibration, seed), plan)
+
+
+def fit_to(original: Original, plan: Plan) -> Fitted:
+    """`fit`, where several plans are fitted to one original."""
+    model = original.model
     net = skeleton(model, plan)
     decisions = {decision.site: decision for decision in plan.decisions}
     orders: dict[str, Tensor] = {}
     residuals: dict[str, float] = {}
     changed = False
-    for name in _in_order(model, [*decisions, *plan.refitted], rows):
+    for name in _in_order(model, [*decisions, *plan.refitted], original.rows):
         upstream = net if changed else model
+        layer = _layer(model, name)
+        order = orders.get(name)
         if name in decisions:
             decision = decisions[name]
-            front = decision.rung.collected_behind(decision.place)
-            collector = Collector(
-                decision.place,
-                decision.index,
-                [] if front is None else [front],
-                plain=front is None,
-            )
-            collect(model, upstream, name, collector, rows)
-            module = net.get_submodule(name)
-            weight = _ordered(_layer(model, name).weight.flatten(1), orders.get(name))
-            if decision.index is not None:
-                weight = weight[:, torch.tensor(decision.index)]
-            anchor = decision.rung.anchor(weight, decision.place)
-            evidence = collector.evidence(front).anchored(anchor)
-            found = decision.rung.fit(module, decision.place, evidence)
+            place, index = decision.place, decision.index
+            front = decision.rung.collected_behind(place)
+            evidence = original.evidence(upstream, name, place, index, front)
+            weight = _ordered(layer.weight.flatten(1), order)
+            if index is not None:
+                weight = weight[:, torch.tensor(index)]
+            evidence = evidence.anchored(decision.rung.anchor(weight, place), original.metric(name))
+            found = decision.rung.fit(net.get_submodule(name), place, evidence)
             residuals[name] = found.residual
             if decision.reader is not None:
                 orders[decision.reader] = _order(found)
             changed = True
         else:
-            residuals[name] = refit(model, upstream, net, name, rows, orders.get(name))
+            place = Place(layer.weight.shape[1], len(layer.weight), layer.bias is not None)
+            evidence = original.evidence(upstream, name, place)
+            residuals[name] = load_refit(_layer(net, name), layer.weight, evidence, order)
     return Fitted(net, residuals)
-
-
-def refit(
-    model: nn.Module,
-    upstream: nn.Module,
-    net: nn.Module,
-    name: str,
-    rows: Examples,
-    order: Tensor | None,
-) -> float:
-    """Fit an unchanged linear layer of `net` again, to the original's outputs; its held-out residual."""
-    layer = _layer(model, name)
-    place = Place(layer.weight.shape[1], len(layer.weight), layer.bias is not None)
-    collector = Collector(place, None, [])
-    collect(model, upstream, name, collector, rows)
-    return load_refit(_layer(net, name), layer.weight, collector.evidence(), order)
 
 
 def load_refit(layer: nn.Module, weight: Tensor, evidence: Evidence, order: Tensor | None) -> float:

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import RequestError
-from striate.reduce.examples import Examples, batches
 from striate.reduce.moments import Accumulator, Evidence
 from striate.reduce.rungs.stage import Front, Patch, Place
-from striate.reduce.running import evaluating
 
 BATCH = 250
 # Windows (of a convolution) or tokens taken from each example: neighbours tell nearly the same.
@@ -180,19 +178,3 @@ def _windows(patch: Patch, inputs: Tensor) -> Tensor:
         3, spans[1] + 1, patch.stride[1]
     )
     return windows[..., :: patch.dilation[0], :: patch.dilation[1]].permute(0, 2, 3, 1, 4, 5)
-
-
-def collect(
-    original: nn.Module,
-    reduced: nn.Module,
-    name: str,
-    collector: Collector,
-    calibration: Examples,
-) -> None:
-    """Stream the calibration examples: inputs of layer `name` in `reduced`, its outputs in `original`."""
-    with evaluating(original), evaluating(reduced):
-        for inputs, _ in batches(calibration, BATCH):
-            given, answer = layer_at(original, name, inputs)
-            if reduced is not original:
-                given, _ = layer_at(reduced, name, inputs)
-            collector.add(given, answer)

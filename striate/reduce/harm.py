@@ -24,6 +24,7 @@ from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, batches, sample
 from striate.reduce.moments import Evidence
+from striate.reduce.original import Original
 from striate.reduce.plan import Decision
 from striate.reduce.replay import Recording
 from striate.reduce.rungs.compose import Carried
@@ -32,8 +33,7 @@ from striate.reduce.running import evaluating
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
 
 Step = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
-# Rows for the fit, for refitting what follows, and for the harm: enough to rank rungs, few enough to try fifty.
-_CALIBRATION = 5000
+# Rows for refitting what follows a fit, and for the harm: enough to rank rungs, few enough to try fifty.
 _FOLLOWING = 1500
 _JUDGED = 1000
 # Rungs that open the next layer are tried with it only if they are the best of their kind and grid.
@@ -52,12 +52,10 @@ class Measurement:
 
 
 def measure(
-    model: nn.Module,
+    original: Original,
     survey: Survey,
-    calibration: Examples,
     validation: Examples,
     step: Step | None = None,
-    seed: int = 0,
 ) -> list[Measurement]:
     """Measure the choices of a survey. `step(key, compute)` is called for each finished measurement.
 
@@ -65,7 +63,7 @@ def measure(
     only those are judged that no other beats in both weights and residual.
     """
     step = step or (lambda key, compute: compute())
-    bench = _Bench(model, survey, calibration, validation, seed)
+    bench = _Bench(original, survey, validation)
     found: list[Measurement] = []
     for name, choices in survey.choices.items():
         own = [choice for choice in choices[1:] if choice.opener is None]
@@ -129,16 +127,12 @@ class _Bench:
 
     def __init__(
         self,
-        model: nn.Module,
+        original: Original,
         survey: Survey,
-        calibration: Examples,
         validation: Examples,
-        seed: int,
     ) -> None:
-        self._model, self._survey = model, survey
-        self._calibration = sample(calibration, _CALIBRATION, seed)
-        self._fitting = sample(calibration, _FOLLOWING, seed)
-        self._judging = sample(validation, _JUDGED, seed)
+        self._original, self._model, self._survey = original, original.model, survey
+        self._judging = sample(validation, _JUDGED, original.seed)
         self._carried: dict[tuple[str, object], Carried] = {}
         self._fitted: dict[Choice, tuple[dict[str, Tensor], Fit]] = {}
         self._kept: dict[tuple[str, object, bool], Evidence] = {}
@@ -156,7 +150,7 @@ class _Bench:
             index = None if place.layout is None else map_index(self._survey.site(name))
             collectors[name] = Collector(place, index, fronts, plain)
         with evaluating(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
-            for inputs, _ in batches(self._calibration, BATCH):
+            for inputs, _ in batches(self._original.rows, BATCH):
                 run_on(self._model, inputs)
                 for name, collector in collectors.items():
                     collector.add(*seen[name])
@@ -169,7 +163,8 @@ class _Bench:
     @cached_property
     def _following(self) -> Recording:
         readers = {reader for name in self._survey.choices for reader in self._survey.readers(name)}
-        return self._record(self._fitting, readers)
+        fitting = sample(self._original.rows, _FOLLOWING, self._original.seed)
+        return self._record(fitting, readers)
 
     def _record(self, examples: Examples, always: Collection[str]) -> Recording:
         work = {site.name: site.macs for site in self._survey.sites}
@@ -217,7 +212,8 @@ class _Bench:
                 index = map_index(self._survey.site(name))
                 weight = weight if index is None else weight[:, torch.tensor(index)]
             anchor = choice.rung.anchor(weight, choice.place)
-            evidence = self._collectors[name].evidence(front).anchored(anchor)
+            evidence = self._collectors[name].evidence(front)
+            evidence = evidence.anchored(anchor, self._original.metric(name))
             order = self._survey.site(name).input.index
             if not on_map and order is not None and choice.place.layout is not None:
                 # A copy, as torch wants to be able to write.
@@ -255,7 +251,9 @@ class _Bench:
         evidence = collectors[choice.site].evidence(choice.rung.collected_behind(choice.place))
         assert first.slots is not None
         weight = self._weight(choice.site)[:, torch.argsort(first.slots)]
-        evidence = evidence.anchored(choice.rung.anchor(weight, choice.place))
+        evidence = evidence.anchored(
+            choice.rung.anchor(weight, choice.place), self._original.metric(choice.site)
+        )
         found = choice.rung.fit(module, choice.place, evidence)
         return {
             "harm": self._divergence(net, opener.site),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 RIDGES: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _JITTER = 1e-10
 # Beyond this many targets their covariance is not formed where that can be helped.
-_MOST_TARGETS = 2048
+MOST_TARGETS = 2048
 # A squared error that is none.
 _CLOSE = 1e-12
 # Variances below this are rounding.
@@ -136,18 +136,44 @@ class Accumulator:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What errors in a layer's outputs cost the network: `|root @ error|^2`. Both (o, o), symmetric, of full rank.
+
+    A fit that cannot match all outputs gives up those directions that the network's answers depend on least.
+    """
+
+    root: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def of(cls, curvature: Tensor, floor: float) -> Metric:
+        """From a positive semi-definite matrix; `floor`, in parts of its mean diagonal, is added to every direction.
+
+        >>> metric = Metric.of(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).double(), floor=0.5)
+        >>> (metric.root @ metric.root).diagonal().tolist()
+        [2.0, 1.0]
+        """
+        mean = float(curvature.diagonal().mean())
+        values, vectors = _eigh(curvature / mean if mean > _NOTHING else curvature)
+        scale = (values.clamp_min(0) + floor).sqrt()
+        return cls((vectors * scale) @ vectors.T, (vectors / scale) @ vectors.T)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Moments to fit on, and moments of held-out rows to choose the ridge by.
 
     Without held-out rows (white inputs) nothing is chosen: the fit is the plain least-squares one. `variance`: of all
     targets together, on the rows that judge, where it is not what the moments say. `start` (o, d): weights that are
-    known to be good, the original layer's; a regression departs from them only as far as the rows call for.
+    known to be good, the original layer's; a regression departs from them only as far as the rows call for. `metric`:
+    what errors cost, where it is known; without it all outputs count alike.
     """
 
     fit: Moments
     held: Moments | None = None
     variance: float | None = None
     start: Tensor | None = None
+    metric: Metric | None = None
     # What was computed from this evidence and serves several fits.
     memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -161,23 +187,23 @@ class Evidence:
         if start is not None:
             # The weights on the new features that differ least from the old ones.
             start = solve(matrix @ matrix.T, matrix @ start.T, 0.0).T
-        return Evidence(self.fit.through(matrix), held, self.variance, start)
+        return Evidence(self.fit.through(matrix), held, self.variance, start, self.metric)
 
-    def anchored(self, start: Tensor) -> Evidence:
-        """The same evidence, with weights to start from."""
-        return Evidence(self.fit, self.held, self.variance, start.detach().double().cpu())
+    def anchored(self, start: Tensor, metric: Metric | None = None) -> Evidence:
+        """The same evidence, with weights to start from and what errors cost."""
+        return Evidence(self.fit, self.held, self.variance, start.detach().double().cpu(), metric)
 
     def reordered(self, order: Tensor) -> Evidence:
         """The evidence on the features in another order: `x[order]`."""
         held = None if self.held is None else self.held.reordered(order)
         start = None if self.start is None else self.start[:, order]
-        return Evidence(self.fit.reordered(order), held, self.variance, start)
+        return Evidence(self.fit.reordered(order), held, self.variance, start, self.metric)
 
     @cached_property
     def uncentred(self) -> Evidence:
         """The evidence for a layer that has no bias."""
         held = None if self.held is None else self.held.uncentred()
-        return Evidence(self.fit.uncentred(), held, self.total, self.start)
+        return Evidence(self.fit.uncentred(), held, self.total, self.start, self.metric)
 
     @property
     def total(self) -> float:
@@ -189,11 +215,22 @@ class Evidence:
         """Ridge regression of the targets on the features; the ridge with the least held-out error wins."""
         return fit_affine(self, self.start)
 
+    @property
+    def felt(self) -> Tensor:
+        """The regression's weights (o, d), their outputs taken in the metric."""
+        weight = self.regression.weight
+        return weight if self.metric is None else self.metric.root @ weight
+
     @cached_property
     def directions(self) -> Tensor:
-        """Directions of the targets (o, at least min(d, o)), columns, from least to most explained variance."""
+        """Directions of the targets (o, at least min(d, o)), columns, from least to most explained variance.
+
+        With a metric they are directions in it: `metric.root @ y`.
+        """
         weight = self.regression.weight
-        if len(weight) > max(weight.shape[1], _MOST_TARGETS):
+        if self.metric is not None:
+            return _eigh(self.metric.root @ (self.fit.xy.T @ weight.T) @ self.metric.root)[1]
+        if len(weight) > max(weight.shape[1], MOST_TARGETS):
             # The same by way of the features, of which there are fewer.
             values, axes = _eigh(self.fit.xx)
             spread = (axes * values.clamp_min(0).sqrt()).T @ weight.T
@@ -259,13 +296,20 @@ def fit_affine(evidence: Evidence, start: Tensor | None = None) -> Affine:
     fit = evidence.fit
     base = fit.xy.new_zeros(fit.xy.T.shape) if start is None else start.detach().double().cpu()
     target = fit.xy if start is None else fit.xy - fit.xx @ base.T
-    best: Affine | None = None
-    least = float("inf")
-    for ridge in evidence.ridges:
-        weight = solve(fit.xx, target, ridge).T + base
+
+    @cache
+    def tried(number: int) -> tuple[float, Affine]:
+        weight = solve(fit.xx, target, evidence.ridges[number]).T + base
         bias = fit.mean_y - weight @ fit.mean_x
         error = float(evidence.judge(weight, bias).sum())
-        if best is None or error < least:
-            best, least = Affine(weight, bias, ridge), error
-    assert best is not None
-    return best
+        return error, Affine(weight, bias, evidence.ridges[number])
+
+    # The held-out error falls and rises again along the ridges: it is followed downwards from the middle.
+    last = len(evidence.ridges) - 1
+    at = last // 2
+    while True:
+        beside = [number for number in (at - 1, at + 1) if 0 <= number <= last]
+        better = min([at, *beside], key=lambda number: tried(number)[0])
+        if better == at:
+            return tried(at)[1]
+        at = better

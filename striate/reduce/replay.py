@@ -11,9 +11,10 @@ from contextlib import closing
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from striate.reduce.collect import BATCH, run_on, watched
-from striate.reduce.examples import Examples, batches
+from striate.reduce.examples import Examples, batches, remembered
 from striate.reduce.running import evaluating
 
 # Bytes of recorded outputs, for each set of examples.
@@ -35,12 +36,12 @@ class Recording:
         always: Collection[str] = (),
         most: int = MOST,
     ) -> None:
-        self.examples = examples
+        self.examples = remembered(examples, BATCH, most)
         self.answers: list[object] = []
         self.layers: list[dict[str, Tensor]] = []
         kept: list[str] | None = None
         with evaluating(model), torch.no_grad(), watched(model, worth) as seen:
-            for inputs, _ in batches(examples, BATCH):
+            for inputs, _ in batches(self.examples, BATCH):
                 self.answers.append(run_on(model, inputs))
                 if kept is None:
                     sizes = {name: given.nbytes / len(inputs) for name, (_, given) in seen.items()}
@@ -48,13 +49,41 @@ class Recording:
                 self.layers.append({name: seen[name][1] for name in kept})
 
     def runs(self, net: nn.Module, replayed: Sequence[str]) -> Iterator[tuple[int, object]]:
-        """Run `net` on batch after batch, the recorded of the `replayed` layers answering from memory."""
+        """Run `net` on batch after batch, the recorded of the `replayed` layers answering from memory.
+
+        Give `replayed` in the order in which the network runs them.
+        """
+        known = [name for name in replayed if name in self.layers[0]]
         with evaluating(net), torch.no_grad(), closing(_Answering(net)) as answering:
+            shaped = known[:-1] if self._one_after_another(net, known, answering) else []
             for number, (inputs, _) in enumerate(batches(self.examples, BATCH)):
-                for name in replayed:
-                    if name in self.layers[number]:
-                        answering.give(name, self.layers[number][name])
+                for name in known:
+                    recorded = self.layers[number][name]
+                    answering.give(name, recorded.to("meta") if name in shaped else recorded)
                 yield number, run_on(net, inputs)
+
+    def _one_after_another(
+        self, net: nn.Module, known: Sequence[str], answering: _Answering
+    ) -> bool:
+        """Whether what the last of the `known` layers gives is all that the rest of the network needs.
+
+        The others may then answer with tensors that have a shape and no values, for which the operations between cost
+        nothing. Such a tensor cannot be added to one with values; where two paths meet the answer is no.
+        """
+        if len(known) < 2:
+            return False
+        inputs, _ = next(batches(self.examples, 2))
+        for name in known:
+            few = self.layers[0][name][: len(inputs)]
+            answering.give(name, few if name == known[-1] else few.to("meta"))
+        try:
+            output = run_on(net, inputs)
+        except (
+            RuntimeError,
+            NotImplementedError,
+        ):  # a failure of another cause shows again in `runs`
+            return False
+        return not any(isinstance(leaf, Tensor) and leaf.is_meta for leaf in tree_leaves(output))
 
 
 def _worthiest(

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from striate.errors import RequestError
 from striate.ledger import Limit
 from striate.reduce.apply import fit
-from striate.reduce.examples import TensorExamples
+from striate.reduce.examples import Examples, TensorExamples
 from striate.reduce.harm import Measurement, decision, measure
+from striate.reduce.original import Original
 from striate.reduce.plan import Plan
 from striate.reduce.survey import Choice, Survey, survey
 from tests.reduce.reductions import NETWORKS, inputs_for, network
@@ -38,6 +39,17 @@ class Journal:
             self.lines[key] = json.dumps(compute(), allow_nan=False)
         result: dict[str, Any] = json.loads(self.lines[key])
         return result
+
+
+def harms(
+    model: nn.Module,
+    found: Survey,
+    calibration: Examples,
+    validation: Examples,
+    step: Journal | None = None,
+    seed: int = 0,
+) -> list[Measurement]:
+    return measure(Original(model, list(found.choices), calibration, seed), found, validation, step)
 
 
 def thinned(found: Survey, most: int = 3) -> Survey:
@@ -88,7 +100,7 @@ def plan_of(found: Survey, *choices: Choice) -> Plan:
 def test_harm_is_the_divergence_of_the_network_with_this_change_alone(name: str) -> None:
     model, found, shape = surveyed(name)
     x, validation = inputs_for(model, shape, 500).split([300, 200])
-    measurements = measure(model, found, TensorExamples(x), TensorExamples(validation))
+    measurements = harms(model, found, TensorExamples(x), TensorExamples(validation))
     by_choice = {measurement.choice: measurement for measurement in measurements}
     assert len(by_choice) == len(measurements)
     for choice, measurement in by_choice.items():
@@ -110,7 +122,7 @@ def test_every_structure_is_measured_and_only_what_another_beats_is_not() -> Non
     model, found, shape = surveyed("permuted", most=9)
     x = TensorExamples(inputs_for(model, shape, 200))
     journal = Journal()
-    measurements = measure(model, found, x, x, journal)
+    measurements = harms(model, found, x, x, journal)
     measured = {measurement.choice for measurement in measurements}
     for name, choices in found.choices.items():
         alone = [choice for choice in choices[1:] if choice.opener is None]
@@ -136,7 +148,7 @@ def test_each_measurement_is_one_step_and_is_not_repeated() -> None:
     model, found, shape = surveyed("permuted")
     x = TensorExamples(inputs_for(model, shape, 120))
     journal = Journal()
-    first = measure(model, found, x, x, journal)
+    first = harms(model, found, x, x, journal)
     assert len(journal.computed) == len(set(journal.computed))
     assert all(key.startswith("measure/") for key in journal.computed)
     changed = [m for m in first if not m.choice.rung.unchanged]
@@ -144,7 +156,7 @@ def test_each_measurement_is_one_step_and_is_not_repeated() -> None:
     for line in journal.lines.values():
         assert isinstance(json.loads(line), dict)
     before = list(journal.computed)
-    assert measure(model, found, x, x, journal) == first
+    assert harms(model, found, x, x, journal) == first
     assert journal.computed == before
 
 
@@ -152,12 +164,12 @@ def test_a_run_that_stopped_anywhere_goes_on_to_the_same_measurements() -> None:
     model, found, shape = surveyed("mlp")
     x = TensorExamples(inputs_for(model, shape, 120))
     whole = Journal()
-    expected = measure(model, found, x, x, whole)
+    expected = harms(model, found, x, x, whole)
     keys = list(whole.lines)
     for kept in range(0, len(keys), 3):
         part = Journal()
         part.lines = {key: whole.lines[key] for key in keys[:kept]}
-        assert measure(model, found, x, x, part) == expected
+        assert harms(model, found, x, x, part) == expected
         assert part.computed == keys[kept:]
         assert part.lines == whole.lines
 
@@ -166,9 +178,9 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_random_state() -> None:
     model, found, shape = surveyed("flattened")
     x = TensorExamples(inputs_for(model, shape, 400))
     torch.manual_seed(1)
-    one = measure(model, found, x, x, seed=5)
+    one = harms(model, found, x, x, seed=5)
     torch.manual_seed(2)
-    two = measure(model, found, x, x, seed=5)
+    two = harms(model, found, x, x, seed=5)
     assert one == two
 
 
@@ -177,7 +189,7 @@ def test_the_model_and_the_random_state_are_left_as_they_were() -> None:
     model.train()
     x = TensorExamples(inputs_for(model, shape, 60))
     state, random = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    measure(model, found, x, x)
+    harms(model, found, x, x)
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks for module in model.modules())
     assert not any("forward" in vars(module) for module in model.modules())
@@ -188,9 +200,9 @@ def test_the_model_and_the_random_state_are_left_as_they_were() -> None:
 def test_labels_are_not_needed_nor_looked_at() -> None:
     model, found, shape = surveyed("no map")
     x = inputs_for(model, shape, 100)
-    without = measure(model, found, TensorExamples(x), TensorExamples(x))
+    without = harms(model, found, TensorExamples(x), TensorExamples(x))
     labels = TensorExamples(x, torch.zeros(100, dtype=torch.int64))
-    assert measure(model, found, labels, labels) == without
+    assert harms(model, found, labels, labels) == without
 
 
 def test_in_place_activations_measure_the_same() -> None:
@@ -204,7 +216,7 @@ def test_in_place_activations_measure_the_same() -> None:
     results = []
     for net in (model, clean):
         found = thinned(survey(net, x[:2], (limit,)), 1)
-        results.append(measure(net, found, TensorExamples(x), TensorExamples(x[:100])))
+        results.append(harms(net, found, TensorExamples(x), TensorExamples(x[:100])))
     hasty, calm = results
     assert [m.choice.key for m in hasty] == [m.choice.key for m in calm]
     assert hasty == calm
@@ -222,7 +234,7 @@ def test_layers_called_by_keyword_are_measured() -> None:
     torch.manual_seed(0)
     model, x = Named(), torch.randn(100, 12)
     found = survey(model, x[:2])
-    measurements = measure(model, found, TensorExamples(x), TensorExamples(x))
+    measurements = harms(model, found, TensorExamples(x), TensorExamples(x))
     assert any(not m.choice.rung.unchanged for m in measurements)
 
 
@@ -238,7 +250,7 @@ def test_a_model_with_weight_norm_elsewhere_is_measured() -> None:
     )
     model(x)
     found = survey(model, x[:2])
-    assert len(measure(model, found, TensorExamples(x), TensorExamples(x))) > len(found.sites)
+    assert len(harms(model, found, TensorExamples(x), TensorExamples(x))) > len(found.sites)
 
 
 def test_outputs_that_are_not_finite_are_a_request_error() -> None:
@@ -247,20 +259,20 @@ def test_outputs_that_are_not_finite_are_a_request_error() -> None:
     bad = x.clone()
     bad[7] = float("nan")
     with pytest.raises(RequestError, match="not finite"):
-        measure(model, found, TensorExamples(x), TensorExamples(bad))
+        harms(model, found, TensorExamples(x), TensorExamples(bad))
 
 
 def test_too_few_examples_are_a_request_error() -> None:
     model, found, shape = surveyed("no map")
     x = TensorExamples(inputs_for(model, shape, 10))
     with pytest.raises(RequestError, match="a fit needs at least 20"):
-        measure(model, found, x, x)
+        harms(model, found, x, x)
 
 
 def test_a_model_without_sites_has_nothing_to_measure() -> None:
     model = nn.Sequential(nn.Conv2d(4, 8, 3, groups=4), nn.Flatten())
     x = torch.randn(30, 4, 6, 6)
-    assert measure(model, survey(model, x[:2]), TensorExamples(x), TensorExamples(x)) == []
+    assert harms(model, survey(model, x[:2]), TensorExamples(x), TensorExamples(x)) == []
 
 
 def test_measurements_compare_by_value() -> None:

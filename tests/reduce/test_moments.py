@@ -267,6 +267,6 @@ def test_directions_by_way_of_the_features_are_those_of_the_targets(
     x = torch.randn(80, 5, dtype=torch.float64)
     y = x @ torch.randn(5, 11, dtype=torch.float64)
     plain = Evidence(direct(x, y)).directions[:, -5:]
-    monkeypatch.setattr("striate.reduce.moments._MOST_TARGETS", 4)
+    monkeypatch.setattr("striate.reduce.moments.MOST_TARGETS", 4)
     other = Evidence(direct(x, y)).directions[:, -5:]
     torch.testing.assert_close((plain * other).sum(0).abs(), torch.ones(5, dtype=torch.float64))

@@ -24,6 +24,8 @@ from striate.reduce.sites import Layout
 
 Pair = tuple[int, int]
 _RIDGES = (1e-3, 1e-2, 1e-1)
+# About as many units choose the ridge for all.
+_ASKED = 64
 _MOST_SURPLUS = 0.15
 # The assignment of units to slots takes a second for a thousand, a minute for four.
 _MOST_OUTPUTS = 2048
@@ -150,35 +152,45 @@ def place_units(evidence: Evidence, grid: Grid, layout: Layout) -> Placed:
     """Put every unit where its own window predicts it best, at the ridge with the least held-out error."""
     if grid not in evidence.memo:
         windows = Windows.of(grid, layout)
-        ridges = (0.0,) if evidence.held is None else _RIDGES
-        tried = (_see(evidence, windows, ridge) for ridge in ridges)
-        evidence.memo[grid] = _place(evidence, windows, grid.channels, *min(tried, key=_ease))
+        ridge = 0.0 if evidence.held is None else _best_ridge(evidence, windows)
+        seen = _see(evidence, windows, torch.arange(len(evidence.fit.mean_y)), ridge)
+        evidence.memo[grid] = _place(evidence, windows, grid.channels, *seen)
     found: Placed = evidence.memo[grid]
     return found
 
 
-def _see(evidence: Evidence, windows: Windows, ridge: float) -> tuple[list[Tensor], Tensor]:
-    """For each window the weights (units, taps inside) of every unit, and errors (units, windows)."""
+def _best_ridge(evidence: Evidence, windows: Windows) -> float:
+    """The ridge with the least held-out error if every unit could have its best window; some speak for all."""
+    units = torch.arange(0, len(evidence.fit.mean_y), max(1, len(evidence.fit.mean_y) // _ASKED))
+
+    def error(ridge: float) -> float:
+        _, errors = _see(evidence, windows, units, ridge)
+        return float(errors.min(1).values.sum())
+
+    return min(_RIDGES, key=error)
+
+
+def _see(
+    evidence: Evidence, windows: Windows, units: Tensor, ridge: float
+) -> tuple[list[Tensor], Tensor]:
+    """For each window the weights (units, taps inside) of some units, and errors (units, windows)."""
     fit, judge = evidence.fit, evidence.held or evidence.fit
+    mean, mean_held = fit.mean_y[units], judge.mean_y[units]
     weights, errors = [], []
     for inside in windows.features:
-        gram, cross = fit.xx[inside][:, inside], fit.xy[inside]
+        gram, cross = fit.xx[inside][:, inside], fit.xy[inside][:, units]
         if evidence.start is None:
             weight = solve(gram, cross, ridge)
         else:
-            masked = evidence.start[:, inside].T
+            masked = evidence.start[units][:, inside].T
             weight = solve(gram, cross - gram @ masked, ridge) + masked
         square = (weight * (judge.xx[inside][:, inside] @ weight)).sum(0)
         # The bias is right on the fitted rows; on others the means are a little different.
-        missed = judge.mean_y - fit.mean_y - (judge.mean_x - fit.mean_x)[inside] @ weight
+        missed = mean_held - mean - (judge.mean_x - fit.mean_x)[inside] @ weight
+        common = (weight * judge.xy[inside][:, units]).sum(0)
         weights.append(weight.T)
-        errors.append(judge.yy - 2 * (weight * judge.xy[inside]).sum(0) + square + missed.square())
+        errors.append(judge.yy[units] - 2 * common + square + missed.square())
     return weights, torch.stack(errors, 1)
-
-
-def _ease(seen: tuple[list[Tensor], Tensor]) -> float:
-    """The total error if every unit could have its best window."""
-    return float(seen[1].min(1).values.sum())
 
 
 def _place(

@@ -3,6 +3,9 @@
 The fit is reduced-rank regression (Izenman 1975): of all maps of that rank, the one with the least squared error
 on the rows. With B the ridge solution, its output directions are the leading eigenvectors of B' Cxx B, here written
 through Cxy so that the ridge enters once. On white inputs it is the truncated SVD of the weights.
+
+Errors count as much as they change the network's answers, where that is known: y is then taken in that metric, as in
+Fisher-weighted SVD (Hsu et al. 2022), with the whole matrix in place of one weight a row.
 """
 
 from __future__ import annotations
@@ -68,11 +71,13 @@ class LowRank:
 
     def fit(self, evidence: Evidence, place: Place) -> Fit:
         outer = evidence.directions[:, -self.rank :]
-        inner = outer.T @ evidence.regression.weight
+        inner = outer.T @ evidence.felt
+        if evidence.metric is not None:
+            outer = evidence.metric.inverse @ outer
         bias = evidence.fit.mean_y - outer @ (inner @ evidence.fit.mean_x)
         residual = evidence.residual(outer @ inner, bias)
         # Both factors get the same norm, unit by unit: training moves them at the same pace.
-        norm = inner.norm(dim=1).clamp_min(1e-12).sqrt()
+        norm = (inner.norm(dim=1) / outer.norm(dim=0)).clamp_min(1e-12).sqrt()
         state = {"0.weight": inner / norm[:, None], "1.weight": outer * norm}
         if place.bias:
             state["1.bias"] = bias

@@ -9,7 +9,7 @@ predict them best. What is lost is taken up by refitting the next linear layer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
@@ -69,13 +69,13 @@ class _Sharing(ABC):
         kernels = problem.first(placed)
         for _ in range(_TURNS):
             slots = problem.swap(kernels, slots)
-            kernels = problem.refit(slots, 0.0 if evidence.held is None else _RIDGE)
+            (kernels,) = problem.refit(slots, [0.0 if evidence.held is None else _RIDGE])
         judge = _Shared(evidence.held or evidence.fit, windows, blocks, grid.channels)
 
         def left(kernels: Tensor) -> float:
             return float(judge.errors(kernels).gather(1, slots[:, None]).sum())
 
-        kernels = min((problem.refit(slots, ridge) for ridge in evidence.ridges), key=left)
+        kernels = min(problem.refit(slots, evidence.ridges), key=left)
         state = {"weight": kernels[:, :, :-1]}
         if place.bias:
             state["bias"] = kernels[:, :, -1]
@@ -183,8 +183,8 @@ class _Shared:
             found[units] = assign(errors, 1) * positions + position
         return found
 
-    def refit(self, slots: Tensor, ridge: float) -> Tensor:
-        """For each block and channel the least-squares kernel for the units assigned to it."""
+    def refit(self, slots: Tensor, ridges: Sequence[float]) -> list[Tensor]:
+        """For each ridge: for each block and channel the least-squares kernel for the units assigned to it."""
         positions, size = len(self.inside), self.taps + 1
         count = int(self.blocks.max()) + 1
         cross = self.square.new_zeros(count, self.channels, size)
@@ -195,7 +195,7 @@ class _Shared:
             cross[self.blocks[position], channel, self.inside[position]] += self.cross[position][
                 :, unit
             ]
-        kernels = self.square.new_zeros(count, self.channels, size)
+        kernels = [self.square.new_zeros(count, self.channels, size) for _ in ridges]
         for block in range(count):
             members = (self.blocks == block).nonzero().view(-1).tolist()
             # Channels that fill the same positions have the same Gram matrix and are solved together.
@@ -203,9 +203,11 @@ class _Shared:
             for number, pattern in enumerate(patterns):
                 served = [position for position, used in zip(members, pattern, strict=True) if used]
                 channels = (which == number).nonzero().view(-1)
-                if served:
-                    found = _solve(self._gram(served), cross[block, channels].T, ridge)
-                    kernels[block, channels] = found.T
+                if not served:
+                    continue
+                gram = self._gram(served)
+                for ridge, found in zip(ridges, kernels, strict=True):
+                    found[block, channels] = _solve(gram, cross[block, channels].T, ridge).T
         return kernels
 
     def _gram(self, positions: list[int]) -> Tensor:

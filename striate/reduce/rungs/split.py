@@ -2,7 +2,8 @@
 
 A dense layer over a map mixes channels and positions at once; here the channels are mixed to fewer, alike at every
 position (local, and shared by all positions), and only then is everything connected. The channel directions are those
-of a Tucker-1 decomposition of the layer's ridge solution, measured in the channels' own covariance.
+of a Tucker-1 decomposition of the layer's ridge solution, measured in the channels' own covariance and, at the outputs,
+by what errors there do to the network's answers.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Split:
         assert place.layout is not None
         channels = place.layout.channels
         fit = evidence.fit
-        by_channel = evidence.regression.weight.T.reshape(channels, -1)
+        by_channel = evidence.felt.T.reshape(channels, -1)
         grid = fit.xx.reshape(channels, place.inputs // channels, channels, -1)
         covariance = grid.diagonal(dim1=1, dim2=3).mean(-1)
         values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
