@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from striate.reduce.moments import RIDGES, Accumulator, Evidence, Moments, fit_affine, solve
+from striate.reduce.moments import RIDGES, Accumulator, Evidence, Metric, Moments, fit_affine, solve
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -270,3 +270,45 @@ def test_directions_by_way_of_the_features_are_those_of_the_targets(
     monkeypatch.setattr("striate.reduce.moments.MOST_TARGETS", 4)
     other = Evidence(direct(x, y)).directions[:, -5:]
     torch.testing.assert_close((plain * other).sum(0).abs(), torch.ones(5, dtype=torch.float64))
+
+
+def test_a_metric_goes_with_the_evidence() -> None:
+    x, y = rows(13, 80, 5, 2)
+    metric = Metric.of(torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64), 0.1)
+    start = torch.zeros(2, 5)
+    evidence = Evidence(direct(x[:50], y[:50]), direct(x[50:], y[50:])).anchored(start, metric)
+    for other in (
+        evidence.through(torch.randn(3, 5, dtype=torch.float64)),
+        evidence.reordered(torch.randperm(5)),
+        evidence.uncentred,
+    ):
+        assert other.metric is metric
+        # What all outputs are fitted to does not change, only which directions are given up first.
+        torch.testing.assert_close(other.felt, metric.root @ other.regression.weight)
+
+
+def test_a_metric_of_nothing_counts_all_outputs_alike() -> None:
+    metric = Metric.of(torch.zeros(3, 3, dtype=torch.float64), 0.1)
+    torch.testing.assert_close(metric.root, metric.root[0, 0] * torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(metric.root @ metric.inverse, torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 3.0, 30.0])
+@pytest.mark.parametrize("anchored", [True, False])
+def test_going_down_finds_the_best_of_all_ridges(noise: float, anchored: bool) -> None:
+    x, y = rows(14, 60, 20, 3)
+    y = y + noise * torch.randn(y.shape, dtype=torch.float64)
+    evidence = Evidence(direct(x[:40], y[:40]), direct(x[40:], y[40:]))
+    start = torch.randn(3, 20, dtype=torch.float64) if anchored else None
+    found = fit_affine(evidence, start)
+
+    def error(ridge: float) -> float:
+        fit = evidence.fit
+        base = torch.zeros(3, 20, dtype=torch.float64) if start is None else start
+        weight = solve(fit.xx, fit.xy - fit.xx @ base.T, ridge).T + base
+        return float(evidence.judge(weight, fit.mean_y - weight @ fit.mean_x).sum())
+
+    errors = {ridge: error(ridge) for ridge in RIDGES}
+    assert float(evidence.judge(found.weight, found.bias).sum()) == pytest.approx(
+        min(errors.values())
+    )

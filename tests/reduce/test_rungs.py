@@ -19,7 +19,7 @@ from striate.errors import RequestError
 from striate.ledger import count
 from striate.nn import LocallyConnected2d
 from striate.nn.on_map import OnMap
-from striate.reduce.moments import Evidence, Moments
+from striate.reduce.moments import Accumulator, Evidence, Metric, Moments
 from striate.reduce.rungs import DENSE, FRONTS, HEADS, propose, rung_from_dict, widest
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.dense import Dense
@@ -28,7 +28,7 @@ from striate.reduce.rungs.low_rank import LowRank
 from striate.reduce.rungs.pooled import Pooled
 from striate.reduce.rungs.shared import Blocked, Shared
 from striate.reduce.rungs.split import Split
-from striate.reduce.rungs.stage import Counts, Place, Room, ladder
+from striate.reduce.rungs.stage import Counts, Place, Room, ladder, load_state
 from striate.reduce.sites import Layout
 from tests.reduce.reductions import (
     answers,
@@ -364,6 +364,31 @@ def test_dense_is_carried_over_as_it_is() -> None:
     matrix, bias, _ = carried("dense")
     torch.testing.assert_close(matrix, WEIGHT, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(bias, BIAS)
+
+
+def test_low_rank_gives_up_what_the_metric_says_matters_least() -> None:
+    x = torch.randn(400, 12, generator=torch.Generator().manual_seed(3)).double()
+    weight = torch.randn(8, 12, generator=torch.Generator().manual_seed(4)).double()
+    y = x @ weight.T
+    half = torch.randn(8, 8, generator=torch.Generator().manual_seed(5)).double()
+    metric = Metric.of(half @ half.T, 0.1)
+    accumulator = Accumulator(12, 8)
+    accumulator.add(x, y)
+    plain = Evidence(accumulator.moments())
+    felt = plain.anchored(torch.zeros(8, 12), metric)
+    place = Place(12, 8, True)
+    for rank in (1, 3, 7, 8):
+        costs = []
+        for evidence in (plain, felt):
+            module = LowRank(rank).build(place).double()
+            load_state(module, LowRank(rank).fit(evidence, place).state)
+            with torch.no_grad():
+                costs.append(float(((module(x) - y) @ metric.root).square().sum(1).mean()))
+        # Eckart and Young: the least error of that rank, in the metric.
+        values = torch.linalg.svdvals((x - x.mean(0)) @ weight.T @ metric.root)
+        least = float(values[rank:].square().sum() / len(x))
+        assert costs[1] == pytest.approx(least, rel=1e-4, abs=1e-8)
+        assert costs[1] <= costs[0] + 1e-8
 
 
 def test_low_rank_is_the_truncated_svd() -> None:
