@@ -48,6 +48,12 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _directory(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("expected the name of a directory; without --out one is made")
+    return Path(text)
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 Json = Annotated[
     bool,
@@ -197,7 +203,11 @@ def shrink(
     pretrain: Annotated[int, typer.Option(metavar="N", help="First train MODEL for N epochs.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run directory; default: striate-run, or -2 ..."),
+        typer.Option(
+            metavar="DIR",
+            help="The run directory; default: striate-run, or -2 ...",
+            parser=_directory,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run at --out.")] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Of all that is random.")] = 0,

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -227,6 +228,7 @@ WRONG: list[tuple[str, str]] = [
     ("cuont zoo:mlp", r"No such command 'cuont'"),
     ("count", r"Missing argument 'MODEL'"),
     ("count zoo:mlp --nope", r"No such option: --nope"),
+    (f"{' '.join(SHRINK)} --out ''", r"'--out': expected the name of a directory"),
     ("count zoo:mlp --format yaml", r"--format yaml: expected table or json"),
     ("count zoo:mlp --batch-dim 1", r"--batch-dim 1: expected 0 or none"),
     ("count zoo:mlp --model-arg hidden", r"--model-arg hidden: expected KEY=VALUE"),
@@ -324,7 +326,7 @@ WRONG: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("command", "complaint"), WRONG, ids=[text for text, _ in WRONG])
 def test_a_wrong_request(call: Call, here: Path, command: str, complaint: str) -> None:
     before = sorted(here.rglob("*"))
-    code, out, err = call(*command.split())
+    code, out, err = call(*shlex.split(command))
     line = one_line(err)
     assert code == 2, line
     assert out == ""

@@ -45,6 +45,8 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
     net = copied(model)
     for decision in plan.decisions:
         put(net, decision)
+    for name in (*plan.refitted, *(d.reader for d in plan.decisions if d.reader is not None)):
+        _layer(model, name)
     return net
 
 

@@ -114,7 +114,7 @@ def resolve(
         return ModelSource(text, given, True, zoo.input_shape(name, given), build)
     if not separator and not text.endswith(".py"):
         known = zoo.NAMES
-        hint = f"; did you mean zoo:{text}?" if text in known else ""
+        hint = f"; did you mean zoo:{text}?" if text in known else "."
         raise RequestError(f"MODEL {text}: expected {_FORMS}{hint} The zoo has {_zoo_names(text)}")
     factory = load_callable(text, "MODEL")
     if isinstance(factory, nn.Module):

@@ -539,6 +539,10 @@ def test_a_plan_for_another_model_is_refused() -> None:
     plan = plan_for(found, choice(found, "fc1", Rung((LowRank(2),))))
     with pytest.raises(RequestError, match="plan: the model has no layer 'fc9'"):
         apply(model, spoiled(plan, site="fc9"))
+    with pytest.raises(RequestError, match="plan: the model has no layer 'fc8'"):
+        apply(model, spoiled(plan, reader="fc8"))
+    with pytest.raises(RequestError, match="plan: the model has no layer 'fc7'"):
+        apply(model, changed(plan, refitted=("fc7",)))
     other, _, _ = network("permuted")
     other.fc1 = nn.Linear(128, 30)
     with pytest.raises(
