@@ -28,7 +28,7 @@ PEAK_BYTES = 4e9
 # The share of what replacing lost that the fit is to regain, in the mean over the rows.
 REGAINED = 0.5
 # Steps of a run that are no planning: the training of the original, the finalists' race, and all that comes after.
-_PLANNING = ("survey", "measure/", "finalists", "finalist/")
+_PLANNING = ("survey", "sensitivity", "measure/", "finalists", "finalist/")
 
 
 # ---- what a run left
