@@ -133,7 +133,7 @@ def _ordered(weight: Tensor, order: Tensor | None) -> Tensor:
 def fit(model: nn.Module, plan: Plan, calibration: Examples, seed: int = 0) -> Fitted:
     """The plan with weights fitted front to back: each layer to the original's outputs there, from what the layers
     already reduced before it really give (the asymmetric reconstruction of Zhang et al. 2016, section 3.2)."""
-    names = [decision.site for decision in plan.decisions]
+    names = [*(decision.site for decision in plan.decisions), *plan.refitted]
     return fit_to(Original(model, names, calibration, seed), plan)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -105,15 +106,14 @@ class Collector:
         self._examples = 0
         self._held = 0
 
-    def add(self, inputs: Tensor, outputs: Tensor) -> None:
+    def add(self, inputs: Tensor, answer: Answer) -> None:
         """Take in a batch as the layer saw it and as the original's layer answered it."""
-        inputs, outputs = inputs.cpu(), outputs.cpu()
-        count = len(inputs)
-        number = torch.arange(self._examples, self._examples + count)
-        self._examples += count
-        rows, targets, owner = _rows(self._place, inputs, outputs, number)
+        number = torch.arange(self._examples, self._examples + len(inputs))
+        self._examples += len(inputs)
+        rows, targets = _features(self._place, inputs.cpu(), answer), answer.targets
         if self._index is not None:
             rows = rows[:, self._index]
+        owner = number if answer.where is None else number.repeat_interleave(answer.where.shape[1])
         held = owner % _HELD_EVERY == _HELD_EVERY - 1
         self._held += int(held.sum())
         for front, module in self._stages:
@@ -137,30 +137,45 @@ class Collector:
         return Evidence(fitted.moments(), held.moments())
 
 
-def _rows(
-    place: Place, inputs: Tensor, outputs: Tensor, number: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Features (rows, inputs), targets (rows, outputs), and the number of the example that each row is from."""
-    if place.patch is None and inputs.dim() == 2:
-        return inputs, outputs, number
-    if place.patch is not None:
-        windows = _windows(place.patch, inputs)
-        targets = outputs.flatten(2).transpose(1, 2)
-        positions = targets.shape[1]
-    else:
-        targets = outputs.flatten(1, -2)
-        positions = targets.shape[1]
-    taken = min(positions, ROWS_PER_EXAMPLE)
-    # Evenly spaced, and shifted from example to example so that every position is seen.
-    where = (torch.arange(taken) * positions // taken + 7 * number[:, None]) % positions
+@dataclass(frozen=True)
+class Answer:
+    """What a layer gave for a batch: the rows to fit to, (rows, outputs).
+
+    `where` (examples, taken): the positions of maps and tokens that the rows are from; None: one row an example.
+    `columns`: of the map.
+    """
+
+    targets: Tensor
+    where: Tensor | None = None
+    columns: int = 1
+
+    @classmethod
+    def of(cls, outputs: Tensor, first: int, *, maps: bool) -> Answer:
+        """From all that a layer, of maps if it is a convolution, gave for a batch that begins with example `first`."""
+        outputs = outputs.cpu()
+        if outputs.dim() == 2:
+            return cls(outputs)
+        targets = outputs.flatten(2).transpose(1, 2) if maps else outputs.flatten(1, -2)
+        count, positions = targets.shape[:2]
+        taken = min(positions, ROWS_PER_EXAMPLE)
+        number = torch.arange(first, first + count)
+        # Evenly spaced, and shifted from example to example so that every position is seen.
+        where = (torch.arange(taken) * positions // taken + 7 * number[:, None]) % positions
+        rows = targets[torch.arange(count)[:, None], where].flatten(0, 1)
+        return cls(rows, where, outputs.shape[-1] if maps else 1)
+
+
+def _features(place: Place, inputs: Tensor, answer: Answer) -> Tensor:
+    """The features of the rows of an answer, (rows, inputs)."""
+    where = answer.where
+    if where is None:
+        return inputs
     each = torch.arange(len(inputs))[:, None]
-    if place.patch is not None:
-        columns = outputs.shape[-1]
-        features = windows[each, where // columns, where % columns].flatten(2)
-    else:
-        features = inputs.flatten(1, -2)[each, where]
-    owner = number[:, None].expand(-1, taken).reshape(-1)
-    return features.flatten(0, 1), targets[each, where].flatten(0, 1), owner
+    if place.patch is None:
+        return inputs.flatten(1, -2)[each, where].flatten(0, 1)
+    windows = _windows(place.patch, inputs)
+    found = windows[each, where // answer.columns, where % answer.columns]
+    return found.flatten(2).flatten(0, 1)
 
 
 def _windows(patch: Patch, inputs: Tensor) -> Tensor:

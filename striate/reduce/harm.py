@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.reduce.apply import load_refit, put
-from striate.reduce.collect import BATCH, Collector, run_on, watched
+from striate.reduce.collect import BATCH, Answer, Collector, run_on, watched
 from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, batches, sample
@@ -150,10 +150,11 @@ class _Bench:
             index = None if place.layout is None else map_index(self._survey.site(name))
             collectors[name] = Collector(place, index, fronts, plain)
         with evaluating(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
-            for inputs, _ in batches(self._original.rows, BATCH):
+            for number, (inputs, _) in enumerate(batches(self._original.rows, BATCH)):
                 run_on(self._model, inputs)
                 for name, collector in collectors.items():
-                    collector.add(*seen[name])
+                    given, outputs = seen[name]
+                    collector.add(given, self._answer(name, outputs, number))
         return collectors
 
     @cached_property
@@ -221,6 +222,10 @@ class _Bench:
             self._kept[key] = evidence
         return self._kept[key]
 
+    def _answer(self, name: str, outputs: Tensor, number: int) -> Answer:
+        maps = isinstance(self._model.get_submodule(name), nn.Conv2d)
+        return Answer.of(outputs, number * BATCH, maps=maps)
+
     def _weight(self, name: str) -> Tensor:
         weight = self._model.get_submodule(name).weight
         assert isinstance(weight, Tensor)
@@ -279,7 +284,8 @@ class _Bench:
             with watched(net, collectors) as seen:
                 for number, _ in following.runs(net, self._upstream(choice.site)):
                     for name, collector in collectors.items():
-                        collector.add(seen[name][0], following.layers[number][name])
+                        outputs = following.layers[number][name]
+                        collector.add(seen[name][0], self._answer(name, outputs, number))
         return net, collectors, found
 
     def _refit_readers(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
-from striate.reduce.collect import BATCH, Collector, layer_at
+from striate.reduce.collect import BATCH, Answer, Collector, layer_at, run_on, watched
 from striate.reduce.examples import Examples, batches, remembered, sample
 from striate.reduce.moments import Evidence, Metric
 from striate.reduce.replay import MOST
@@ -29,7 +30,6 @@ class Original:
         self._calibration = calibration
         self._names = tuple(names)
         self.seed = seed
-        self._answers: dict[str, list[Tensor]] = {}
         self._evidence: dict[object, Evidence] = {}
 
     @cached_property
@@ -58,29 +58,24 @@ class Original:
         if upstream is self.model and key in self._evidence:
             return self._evidence[key]
         collector = Collector(place, index, [] if front is None else [front], plain=front is None)
-        answers = self._answered(name) if upstream is not self.model else []
-        with evaluating(self.model), evaluating(upstream):
+        with evaluating(upstream):
             for number, (inputs, _) in enumerate(batches(self.rows, BATCH)):
-                given, answer = layer_at(upstream, name, inputs)
-                if answers:
-                    answer = answers[number]
-                elif upstream is not self.model:
-                    _, answer = layer_at(self.model, name, inputs)
-                collector.add(given, answer)
+                given, _ = layer_at(upstream, name, inputs)
+                collector.add(given, self._answers[name][number])
         found = collector.evidence(front)
         if upstream is self.model:
             self._evidence[key] = found
         return found
 
-    def _answered(self, name: str) -> list[Tensor]:
-        """The outputs of a dense layer, batch by batch; nothing for layers whose outputs are maps: these are large."""
-        if name not in self._answers:
-            found: list[Tensor] = []
-            with evaluating(self.model):
-                for inputs, _ in batches(self.rows, BATCH):
-                    _, answer = layer_at(self.model, name, inputs)
-                    if answer.dim() != 2:
-                        break
-                    found.append(answer)
-            self._answers[name] = found
-        return self._answers[name]
+    @cached_property
+    def _answers(self) -> dict[str, list[Answer]]:
+        """What the layers gave, batch by batch."""
+        layers = {name: self.model.get_submodule(name) for name in self._names}
+        found: dict[str, list[Answer]] = {name: [] for name in layers}
+        with evaluating(self.model), torch.no_grad(), watched(self.model, layers) as seen:
+            for number, (inputs, _) in enumerate(batches(self.rows, BATCH)):
+                run_on(self.model, inputs)
+                for name, layer in layers.items():
+                    maps = isinstance(layer, nn.Conv2d)
+                    found[name].append(Answer.of(seen[name][1], number * BATCH, maps=maps))
+        return found

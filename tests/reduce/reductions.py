@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from striate.reduce.collect import Collector
+from striate.reduce.collect import Answer, Collector
 from striate.reduce.moments import Evidence, Moments
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.dense import Dense
@@ -57,7 +57,10 @@ def evidence_for(
     where = None if index is None else tuple(index.tolist())
     collector = Collector(place, where, [] if front is None else [front], plain=front is None)
     for start in range(0, len(x), 97):
-        collector.add(x[start : start + 97], y[start : start + 97])
+        collector.add(
+            x[start : start + 97],
+            Answer.of(y[start : start + 97], start, maps=place.patch is not None),
+        )
     return collector.evidence(front)
 
 

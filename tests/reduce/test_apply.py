@@ -18,7 +18,7 @@ from striate.ledger import Limit, count
 from striate.nn.on_map import OnMap
 from striate.reduce.apply import Fitted, apply, fit, replace, skeleton
 from striate.reduce.choose import choose
-from striate.reduce.collect import Collector, layer_at
+from striate.reduce.collect import Answer, Collector, layer_at
 from striate.reduce.examples import TensorExamples
 from striate.reduce.harm import Measurement, decision
 from striate.reduce.plan import Plan
@@ -596,7 +596,7 @@ def test_a_collector_does_not_grow_with_the_rows(fronts: int) -> None:
     sizes = []
     for batches in (1, 3, 30):
         for _ in range(batches):
-            collector.add(torch.randn(50, 72), torch.randn(50, 10))
+            collector.add(torch.randn(50, 72), Answer(torch.randn(50, 10)))
         sizes.append(size_of(collector))
     assert sizes[0] == sizes[1] == sizes[2]
     assert sizes[0] > 8 * 72 * 72
@@ -613,7 +613,7 @@ def test_a_collector_reads_the_map_in_order_and_through_pools() -> None:
     x, y = torch.randn(100, 48), torch.randn(100, 3)
     collector = Collector(Place(48, 3, True, layout), tuple(index.tolist()), [pool])
     for start in range(0, 100, 33):
-        collector.add(x[start : start + 33], y[start : start + 33])
+        collector.add(x[start : start + 33], Answer(y[start : start + 33]))
     maps = x[:, index].view(100, 2, 6, 4)
     held = torch.arange(100) % 5 == 4
     for front, features in ((None, maps.flatten(1)), (pool, F.max_pool2d(maps, 2).flatten(1))):
@@ -632,7 +632,7 @@ def test_tokens_of_an_example_are_held_out_together() -> None:
     collector = Collector(place, None, [])
     x = torch.zeros(50, 5, 6)
     x[4::5] = 1.0  # every fifth example, the held-out ones
-    collector.add(x, torch.randn(50, 5, 4))
+    collector.add(x, Answer.of(torch.randn(50, 5, 4), 0, maps=False))
     evidence = collector.evidence()
     assert evidence.held is not None
     assert float(evidence.fit.mean_x.abs().max()) == 0
