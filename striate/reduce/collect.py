@@ -6,13 +6,16 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.errors import RequestError
+from striate.reduce.examples import Examples, batches
 from striate.reduce.moments import Accumulator, Evidence
 from striate.reduce.rungs.stage import Front, Patch, Place
+from striate.reduce.running import evaluating, takes_channels_last
 
 BATCH = 250
 # Windows (of a convolution) or tokens taken from each example: neighbours tell nearly the same.
@@ -73,10 +76,34 @@ def layer_at(model: nn.Module, name: str, inputs: Tensor) -> tuple[Tensor, Tenso
     return found[0]
 
 
+@contextmanager
+def passing(model: nn.Module, examples: Examples) -> Iterator[Iterator[tuple[int, Tensor]]]:
+    """Numbered batches of inputs, where `model` is and in the memory format that it is fastest in; meanwhile it is in
+    evaluation mode, and in that format too."""
+    few, _ = examples.batch(np.arange(min(2, len(examples)), dtype=np.int64))
+    last = takes_channels_last(model, placed(model, few))
+
+    def ready() -> Iterator[tuple[int, Tensor]]:
+        for number, (inputs, _) in enumerate(batches(examples, BATCH)):
+            inputs = placed(model, inputs)
+            yield (
+                number,
+                inputs.contiguous(memory_format=torch.channels_last) if last else inputs,
+            )
+
+    with evaluating(model, channels_last=last):
+        yield ready()
+
+
 def run_on(model: nn.Module, inputs: Tensor) -> object:
     """What `model` gives for `inputs`, which go to where its weights are."""
+    return model(placed(model, inputs))
+
+
+def placed(model: nn.Module, inputs: Tensor) -> Tensor:
+    """`inputs` where the weights of `model` are."""
     weight = next(model.parameters(), None)
-    return model(inputs if weight is None else inputs.to(weight.device))
+    return inputs if weight is None else inputs.to(weight.device)
 
 
 class Collector:

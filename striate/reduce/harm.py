@@ -19,17 +19,16 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.reduce.apply import load_refit, put
-from striate.reduce.collect import BATCH, Answer, Collector, run_on, watched
+from striate.reduce.collect import BATCH, Answer, Collector, passing, watched
 from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
-from striate.reduce.examples import Examples, batches, sample
+from striate.reduce.examples import Examples, sample
 from striate.reduce.moments import Evidence
 from striate.reduce.original import Original
 from striate.reduce.plan import Decision
 from striate.reduce.replay import Recording
 from striate.reduce.rungs.compose import Carried
 from striate.reduce.rungs.stage import Fit, Front
-from striate.reduce.running import evaluating
 from striate.reduce.survey import Choice, Survey, map_index, reader_of
 
 Step = Callable[[str, Callable[[], dict[str, Any]]], dict[str, Any]]
@@ -149,9 +148,13 @@ class _Bench:
             plain = None in behind
             index = None if place.layout is None else map_index(self._survey.site(name))
             collectors[name] = Collector(place, index, fronts, plain)
-        with evaluating(self._model), torch.no_grad(), watched(self._model, collectors) as seen:
-            for number, (inputs, _) in enumerate(batches(self._original.rows, BATCH)):
-                run_on(self._model, inputs)
+        with (
+            passing(self._model, self._original.rows) as ready,
+            torch.no_grad(),
+            watched(self._model, collectors) as seen,
+        ):
+            for number, inputs in ready:
+                self._model(inputs)
                 for name, collector in collectors.items():
                     given, outputs = seen[name]
                     collector.add(given, self._answer(name, outputs, number))

@@ -8,12 +8,11 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from striate.reduce.collect import BATCH, Answer, Collector, layer_at, run_on, watched
-from striate.reduce.examples import Examples, batches, remembered, sample
+from striate.reduce.collect import BATCH, Answer, Collector, layer_at, passing, watched
+from striate.reduce.examples import Examples, remembered, sample
 from striate.reduce.moments import Evidence, Metric
 from striate.reduce.replay import MOST
 from striate.reduce.rungs.stage import Front, Place
-from striate.reduce.running import evaluating
 from striate.reduce.sensitivity import Sensitivity, sensitivity
 
 # Twice the rows give a divergence that is smaller by a thirtieth, for twice the time.
@@ -58,8 +57,8 @@ class Original:
         if upstream is self.model and key in self._evidence:
             return self._evidence[key]
         collector = Collector(place, index, [] if front is None else [front], plain=front is None)
-        with evaluating(upstream):
-            for number, (inputs, _) in enumerate(batches(self.rows, BATCH)):
+        with passing(upstream, self.rows) as ready:
+            for number, inputs in ready:
                 given, _ = layer_at(upstream, name, inputs)
                 collector.add(given, self._answers[name][number])
         found = collector.evidence(front)
@@ -72,9 +71,13 @@ class Original:
         """What the layers gave, batch by batch."""
         layers = {name: self.model.get_submodule(name) for name in self._names}
         found: dict[str, list[Answer]] = {name: [] for name in layers}
-        with evaluating(self.model), torch.no_grad(), watched(self.model, layers) as seen:
-            for number, (inputs, _) in enumerate(batches(self.rows, BATCH)):
-                run_on(self.model, inputs)
+        with (
+            passing(self.model, self.rows) as ready,
+            torch.no_grad(),
+            watched(self.model, layers) as seen,
+        ):
+            for number, inputs in ready:
+                self.model(inputs)
                 for name, layer in layers.items():
                     maps = isinstance(layer, nn.Conv2d)
                     found[name].append(Answer.of(seen[name][1], number * BATCH, maps=maps))

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from striate.reduce.collect import BATCH, run_on, watched
+from striate.reduce.collect import BATCH, passing, run_on, watched
 from striate.reduce.examples import Examples, batches, remembered
-from striate.reduce.running import evaluating
 
 # Bytes of recorded outputs, for each set of examples.
 MOST = 600_000_000
@@ -40,9 +39,13 @@ class Recording:
         self.answers: list[object] = []
         self.layers: list[dict[str, Tensor]] = []
         kept: list[str] | None = None
-        with evaluating(model), torch.no_grad(), watched(model, worth) as seen:
-            for inputs, _ in batches(self.examples, BATCH):
-                self.answers.append(run_on(model, inputs))
+        with (
+            passing(model, self.examples) as ready,
+            torch.no_grad(),
+            watched(model, worth) as seen,
+        ):
+            for _, inputs in ready:
+                self.answers.append(model(inputs))
                 if kept is None:
                     sizes = {name: given.nbytes / len(inputs) for name, (_, given) in seen.items()}
                     kept = _worthiest(worth, sizes, most / len(examples), always)
@@ -54,13 +57,17 @@ class Recording:
         Give `replayed` in the order in which the network runs them.
         """
         known = [name for name in replayed if name in self.layers[0]]
-        with evaluating(net), torch.no_grad(), closing(_Answering(net)) as answering:
+        with (
+            passing(net, self.examples) as ready,
+            torch.no_grad(),
+            closing(_Answering(net)) as answering,
+        ):
             shaped = known[:-1] if self._one_after_another(net, known, answering) else []
-            for number, (inputs, _) in enumerate(batches(self.examples, BATCH)):
+            for number, inputs in ready:
                 for name in known:
                     recorded = self.layers[number][name]
                     answering.give(name, recorded.to("meta") if name in shaped else recorded)
-                yield number, run_on(net, inputs)
+                yield number, net(inputs)
 
     def _one_after_another(
         self, net: nn.Module, known: Sequence[str], answering: _Answering

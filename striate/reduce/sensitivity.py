@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from striate.reduce.collect import BATCH, run_on
+from striate.reduce.collect import passing
 from striate.reduce.evaluate import class_scores
-from striate.reduce.examples import Examples, batches
+from striate.reduce.examples import Examples
 from striate.reduce.moments import MOST_TARGETS, Metric
-from striate.reduce.running import evaluating
 
 # Added to every direction, in parts of the mean: some thousand rows leave many directions undecided.
 FLOOR = 0.1
@@ -56,10 +55,10 @@ def sensitivity(
 
     handles = [hook(name) for name in names]
     try:
-        with evaluating(model), torch.enable_grad():
-            for inputs, _ in batches(examples, BATCH):
+        with passing(model, examples) as ready, torch.enable_grad():
+            for _, inputs in ready:
                 kept.clear()
-                scores = class_scores(run_on(model, inputs), len(inputs), "calibration")
+                scores = class_scores(model(inputs), len(inputs), "calibration")
                 if not scores.requires_grad:
                     return Sensitivity({}, "its forward turns gradients off")
                 try:

@@ -77,7 +77,8 @@ def test_a_change_is_run_behind_what_is_recorded(norm: bool) -> None:
     got = torch.cat([output for _, output in recording.runs(changed, ["0", "3", "6"])])  # type: ignore[misc]
     torch.testing.assert_close(got, expected)
     # A layer with weights of its own between the recorded ones needs values.
-    assert [any(m.seen) for m in changed if isinstance(m, Watched)] == [norm, norm, True]
+    # (Once more, to see which memory format it takes.)
+    assert [m.seen.count(True) > 1 for m in changed if isinstance(m, Watched)] == [norm, norm, True]
     # Afterwards the layers are their own again.
     torch.testing.assert_close(changed(X), expected)
 
