@@ -152,7 +152,8 @@ def _layers(
     # A site that the ledger does not show (or no ledger) comes in the order of the list of changes.
     for name in changed:
         places.setdefault(name, len(layers))
-    for name in sorted(changed, key=lambda n: places[n], reverse=True):
+    # From the back, so that the places in front stay right; sites side by side have the same one.
+    for name in reversed(sorted(places, key=places.__getitem__)):
         change = changed[name]
         held = tuple(parts[name]) or ((name, change.integer("params_after") or 0),)
         layers.insert(

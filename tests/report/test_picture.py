@@ -79,6 +79,17 @@ def test_without_a_ledger_the_rest_is_one_row() -> None:
     ]
 
 
+@given(networks())
+def test_layers_stand_in_the_order_in_which_they_run(
+    network: tuple[Node, list[Node], int, int],
+) -> None:
+    ledger, changes, before, after = network
+    picture = draw(ledger, changes[::-1], before, after)
+    assert picture is not None
+    names = [row.name for row in picture.rows if "…" not in row.name]
+    assert names == sorted(names, key=lambda name: int(name.removeprefix("layer")))
+
+
 def test_a_tied_tensor_is_drawn_once() -> None:
     rows = [
         {"name": "a", "type": "Linear", "params": 50, "shared_with": None},
