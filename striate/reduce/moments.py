@@ -150,7 +150,7 @@ class Metric:
         """From a positive semi-definite matrix; `floor`, in parts of its mean diagonal, is added to every direction.
 
         >>> metric = Metric.of(torch.tensor([[3.0, 0.0], [0.0, 1.0]]).double(), floor=0.5)
-        >>> (metric.root @ metric.root).diagonal().tolist()
+        >>> [round(value, 6) for value in (metric.root @ metric.root).diagonal().tolist()]
         [2.0, 1.0]
         """
         mean = float(curvature.diagonal().mean())
