@@ -56,22 +56,17 @@ class LocalGrid:
 
     @property
     def taps_inside(self) -> int:
-        """Taps of all windows that fall on the input, for one input and one output channel.
-
-        Padding that holds copies of inputs counts as input.
-        """
+        """Taps of all windows that fall on the input rather than on padding, of whatever mode, for
+        one input and one output channel."""
         return prod(
-            outputs * kernel
-            if mode != "zeros"
-            else taps_inside(size, kernel, stride, padding, dilation, outputs)
-            for size, kernel, stride, padding, dilation, outputs, mode in zip(
+            taps_inside(size, kernel, stride, padding, dilation, outputs)
+            for size, kernel, stride, padding, dilation, outputs in zip(
                 self.input_size,
                 self.kernel_size,
                 self.stride,
                 self.padding,
                 self.dilation,
                 self.output_size,
-                self.padding_mode,
                 strict=True,
             )
         )
