@@ -1,6 +1,6 @@
 """Layers for models: local connectivity with as much weight sharing as asked for."""
 
-from striate.nn import functional
+from striate.nn import convert, functional
 from striate.nn.local import (
     LazyLocallyConnected1d,
     LazyLocallyConnected2d,
@@ -34,5 +34,6 @@ __all__ = [
     "LocallyConnectedTranspose2d",
     "LocallyConnectedTranspose3d",
     "LowRankLocallyConnected2d",
+    "convert",
     "functional",
 ]

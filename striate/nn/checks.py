@@ -88,6 +88,15 @@ def groups_divide(in_channels: int, out_channels: int, groups: int) -> None:
             )
 
 
+def sizes(who: str, input_size: object) -> int:
+    """The number of axes of an `input_size` that must say it; raise ValueError where it does not."""
+    if not isinstance(input_size, tuple) or len(input_size) not in AXES:
+        raise ValueError(
+            f"{who}: input_size={input_size!r}: expected a tuple of one to three sizes"
+        )
+    return len(input_size)
+
+
 def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> None:
     """Raise for a `bias` argument that is none of its forms, or a `dtype` that is no real number's."""
     if not (isinstance(bias, bool) or (isinstance(bias, str) and bias == "channel")):

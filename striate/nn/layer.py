@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -156,6 +156,28 @@ class LocalLayer(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
         if self.sharing_map is not None:  # after `to_empty`, it holds anything
             self.sharing_map.copy_(torch.tensor(self.share.array, dtype=torch.int32))
+
+    # -- to and from convolutions --------------------------------------------------------------
+
+    @classmethod
+    def from_conv(
+        cls, conv: nn.Module, input_size: Any, share: Any = 1, *, bias: bool | str = True
+    ) -> Self:
+        """The layer that computes what a convolution does: `striate.nn.convert.from_conv`."""
+        from striate.nn.convert import from_conv  # which is made of the layers
+
+        layer = from_conv(conv, input_size, share, bias=bias)
+        if not isinstance(layer, cls):
+            raise TypeError(
+                f"{cls.__name__}.from_conv: conv={type(conv).__name__}: that is a {type(layer).__name__}"
+            )
+        return layer
+
+    def to_conv(self) -> nn.Module:
+        """The convolution of a layer with one kernel for all: `striate.nn.convert.to_conv`."""
+        from striate.nn.convert import to_conv
+
+        return to_conv(self)
 
     # -- saved states --------------------------------------------------------------------------
 

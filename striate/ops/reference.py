@@ -228,6 +228,16 @@ def _pad_to_whole_blocks(input: Tensor, grid: LocalGrid) -> Tensor:
     return _pad(input, grid, tuple(amounts))
 
 
+def windows(input: Tensor, grid: LocalGrid) -> Tensor:
+    """What every tap of every window reads: (N, C, *output sizes, *kernel), a view of the padded input.
+
+    >>> from striate.geometry import local_grid
+    >>> windows(torch.arange(4.0).view(1, 1, 4), local_grid(4, 2, axes=1)).tolist()
+    [[[[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]]]
+    """
+    return _windows(_pad(input, grid, grid.padding), grid)
+
+
 def _windows(padded: Tensor, grid: LocalGrid) -> Tensor:
     """A view of every window: (N, C, *positions, *kernel)."""
     for axis, (kernel, stride, dilation) in enumerate(
@@ -317,11 +327,11 @@ def _by_map(
     tables: MapTables = tensors_of(grid.sharing, padded.device)
     batch, channels = padded.shape[:2]
     outputs = weight.shape[1]
-    windows = _windows(padded, grid)
+    every = _windows(padded, grid)
     results = []
     for kernels, members, places in tables.buckets:
         everywhere: tuple[slice | Tensor, ...] = (slice(None), slice(None))
-        patches = windows[everywhere + places]
+        patches = every[everywhere + places]
         most = len(places[0]) // kernels
         patches = (
             patches.reshape(batch, groups, channels // groups, kernels, most, *grid.kernel_size)
