@@ -38,7 +38,7 @@ def grids(
     maps: bool = True,
     largest: tuple[int, int] | None = None,
 ) -> LocalGrid:
-    count = draw(axes or st.integers(1, 3))
+    count = draw(st.integers(1, 3) if axes is None else axes)
     size, kernel = largest or _LARGEST[count]
     padding: object = draw(each(count, 0, 2))
     stride: object = draw(each(count, 1, 3))
@@ -80,7 +80,7 @@ def with_map(draw: st.DrawFn, grid: LocalGrid) -> LocalGrid:
 
 @st.composite
 def transposed_grids(draw: st.DrawFn, axes: st.SearchStrategy[int] | None = None) -> LocalGrid:
-    count = draw(axes or st.integers(1, 3))
+    count = draw(st.integers(1, 3) if axes is None else axes)
     size, kernel = _LARGEST[count]
     stride, dilation = draw(each(count, 1, 3)), draw(each(count, 1, 3))
     extra = tuple(

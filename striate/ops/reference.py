@@ -45,7 +45,7 @@ def local(
     if bias is not None:
         bias = bias.expand(*grid.blocks, weight.shape[len(grid.blocks)])
     if grid.kernels == 1:
-        return _shared(input, weight, bias, grid, groups)
+        return _cut(_shared(input, weight, bias, grid, groups), grid)
     padded = _pad_to_whole_blocks(input, grid)
     if grid.sharing is not None:
         return _by_map(padded, weight, bias, grid, groups)
@@ -54,8 +54,14 @@ def local(
         out = _by_crops(padded, weight, bias, grid, groups)
     else:
         out = _by_patches(padded, weight, bias, grid, groups)
+    return _cut(out, grid)
+
+
+def _cut(out: Tensor, grid: LocalGrid) -> Tensor:
+    """Without positions beyond the grid's: of blocks cut off, or those of a transposed layer's grid."""
     for axis, count in enumerate(grid.output_size):
-        out = out.narrow(2 + axis, 0, count)
+        if out.shape[2 + axis] != count:
+            out = out.narrow(2 + axis, 0, count)
     return out
 
 
