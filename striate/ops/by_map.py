@@ -58,6 +58,10 @@ def tensors_of(sharing: SharingMap, device: torch.device) -> MapTables:
     )
 
 
+# What `torch.compiler.assume_constant_result` does, without loading the compiler, which takes seconds:
+# while a graph is traced the tables are constants, and numpy's part in them is not traced.
+tensors_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
 _Part = tuple[NDArray[np.int64], tuple[NDArray[np.int64], ...]]
 
 

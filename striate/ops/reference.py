@@ -104,9 +104,7 @@ def local_transposed(
             .reshape(*grid.blocks, -1, channels // groups, *ones)
         )
         out = _fold(local(input, kernels, None, pointwise, groups), grid)
-    if bias is None:
-        return out
-    return out + (bias.movedim(-1, 0) if bias.dim() > 1 else bias.view(-1, *(1,) * axes))
+    return _with_bias(out, bias)
 
 
 def low_rank(
@@ -133,10 +131,16 @@ def low_rank(
     maps = local(input, kernels, None, shared, groups)
     maps = maps.reshape(maps.shape[0], groups, rank, outputs // groups, *grid.output_size)
     weights = at_positions(mixing, grid).movedim(-1, 0).unsqueeze(1)
-    out = (maps * weights).sum(2).flatten(1, 2)
+    out = (maps * weights.to(maps.dtype)).sum(2).flatten(1, 2)
+    return _with_bias(out, bias)
+
+
+def _with_bias(out: Tensor, bias: Tensor | None) -> Tensor:
+    """`bias` is (outputs,) or (*positions, outputs); under autocast it has another type."""
     if bias is None:
         return out
-    return out + (bias.movedim(-1, 0) if bias.dim() > 1 else bias.view(-1, *(1,) * grid.axes))
+    offsets = bias.movedim(-1, 0) if bias.dim() > 1 else bias.view(-1, *(1,) * (out.dim() - 2))
+    return out + offsets.to(out.dtype)
 
 
 def at_positions(per_kernel: Tensor, grid: LocalGrid) -> Tensor:
