@@ -28,7 +28,10 @@ TRANSPOSED = {
 
 def empty(cls: type[Layer], **options: Any) -> Layer:
     """The layer without memory, for its integers and to be filled: nothing is drawn at random."""
-    return cls(**options, device="meta")
+    try:
+        return cls(**options, device="meta")
+    except (TypeError, ValueError) as error:  # who calls puts its own name before it
+        raise type(error)(str(error).removeprefix(f"{cls.__name__}: ")) from None
 
 
 def filled(layer: Layer, **tensors: Tensor | None) -> Layer:
