@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, lsmr
 from torch import Tensor, nn
 
 from striate.geometry import kernel_of_position
@@ -308,6 +307,8 @@ def _indices(
 
 def _iterate(layer: LocallyConnectedTranspose, data: Tensor, missing: Tensor) -> None:
     """`_fit` for windows that overlap: the layer is linear in its parameters, and so is its adjoint."""
+    from scipy.sparse.linalg import LinearOperator, lsmr  # slow to import, and seldom needed
+
     parameters = dict(layer.named_parameters())
     sizes = [parameter.numel() for parameter in parameters.values()]
 
