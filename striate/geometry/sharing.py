@@ -35,7 +35,8 @@ class SharingMap:
         """
         if isinstance(value, SharingMap):
             return value
-        array = np.asarray(value)
+        # Tensors on other devices come over; their kind is not imported here.
+        array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
         if array.dtype.kind not in "iu":
             raise TypeError(
                 f"share: a sharing map of {array.dtype}: expected integers, "

@@ -21,6 +21,8 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     >>> integer("stride", 2)
     2
     """
+    if type(value) is int and value >= minimum:
+        return value
     expected = f"{name}={shown(value)}: expected an integer >= {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(expected)

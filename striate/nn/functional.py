@@ -13,9 +13,8 @@ from typing import Any, TypeVar, cast
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from striate.geometry import SharingMap, integer, local_grid, transposed_grid
-from striate.nn import checks
-from striate.ops.reference import local, local_transposed, low_rank
+from striate.geometry import SharingMap
+from striate.nn import calls
 
 __all__ = [
     "FUNCTIONS",
@@ -70,7 +69,7 @@ def locally_connected1d(
     >>> locally_connected1d(torch.rand(2, 1, 8), torch.zeros(3, 4, 1, 3), share=2).shape
     torch.Size([2, 4, 6])
     """
-    return _local(
+    return calls.local(
         "locally_connected1d",
         1,
         input,
@@ -106,7 +105,7 @@ def locally_connected2d(
             sharing map (kernels, O, C/groups, kh, kw).
         bias: None, one per kernel, (Ho', Wo', O) or (kernels, O), or one per channel, (O,).
         stride, padding, dilation, groups, share, padding_mode: as `striate.nn.LocallyConnected2d`
-            takes them.
+            takes them. A map that is used often is checked once as `striate.geometry.SharingMap.of(map)`.
 
     Returns:
         (N, O, Ho, Wo), or (O, Ho, Wo) for an unbatched input.
@@ -120,7 +119,7 @@ def locally_connected2d(
     >>> locally_connected2d(torch.rand(2, 1, 8, 8), weight).shape
     torch.Size([2, 4, 6, 6])
     """
-    return _local(
+    return calls.local(
         "locally_connected2d",
         2,
         input,
@@ -157,7 +156,7 @@ def locally_connected3d(
     >>> locally_connected3d(torch.rand(2, 1, 4, 4, 4), weight).shape
     torch.Size([2, 4, 2, 3, 3])
     """
-    return _local(
+    return calls.local(
         "locally_connected3d",
         3,
         input,
@@ -191,7 +190,7 @@ def locally_connected_transpose1d(
     >>> locally_connected_transpose1d(torch.rand(2, 4, 6), torch.zeros(6, 4, 1, 3)).shape
     torch.Size([2, 1, 8])
     """
-    return _transposed(
+    return calls.transposed(
         "locally_connected_transpose1d",
         1,
         input,
@@ -241,7 +240,7 @@ def locally_connected_transpose2d(
     >>> locally_connected_transpose2d(torch.rand(2, 4, 6, 6), weight).shape
     torch.Size([2, 1, 8, 8])
     """
-    return _transposed(
+    return calls.transposed(
         "locally_connected_transpose2d",
         2,
         input,
@@ -276,7 +275,7 @@ def locally_connected_transpose3d(
     >>> locally_connected_transpose3d(torch.rand(1, 4, 2, 2, 2), weight).shape
     torch.Size([1, 1, 4, 4, 4])
     """
-    return _transposed(
+    return calls.transposed(
         "locally_connected_transpose3d",
         3,
         input,
@@ -320,13 +319,14 @@ def low_rank_locally_connected2d(
     >>> low_rank_locally_connected2d(torch.rand(2, 1, 8, 8), bank, mixing).shape
     torch.Size([2, 4, 6, 6])
     """
-    who = "low_rank_locally_connected2d"
     tensors = (input, bank, mixing) if bias is None else (input, bank, mixing, bias)
     options: dict[str, Any] = {
         "stride": stride,
         "padding": padding,
         "dilation": dilation,
+        "groups": groups,
         "share": share,
+        "padding_mode": padding_mode,
     }
     if has_torch_function(tensors):
         return handle_torch_function(
@@ -336,124 +336,9 @@ def low_rank_locally_connected2d(
             bank,
             mixing,
             bias,
-            groups=groups,
-            padding_mode=padding_mode,
             **options,
         )
-    checks.tensors(who, input, bank=bank, mixing=mixing, bias=bias)
-    if bank.dim() != 5:
-        raise ValueError(
-            f"{who}: bank of shape {tuple(bank.shape)}: "
-            "expected (rank, outputs, inputs/groups, rows, columns)"
-        )
-    checks.dimensions(who, 2, input, bank, "outputs, inputs/groups")
-    with checks.named(who):
-        groups = integer("groups", groups)
-        grid = local_grid(input.shape[-2:], bank.shape[-2:], padding_mode=padding_mode, **options)
-    _check_channels(who, "bank", input, bank, 1, 2, groups)
-    rank, outputs = bank.shape[:2]
-    if tuple(mixing.shape) != (*grid.blocks, rank):
-        raise ValueError(
-            f"{who}: mixing of shape {tuple(mixing.shape)}: expected {(*grid.blocks, rank)}, "
-            f"a weight of each of the {rank} kernels in the bank for each block of positions"
-        )
-    _check_bias(who, bias, outputs, (*grid.output_size, outputs), "one per position")
-    return _batched(input, 2, lambda x: low_rank(x, bank, mixing, bias, grid, groups))
-
-
-def _local(
-    who: str,
-    axes: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    groups: int,
-    **options: Any,
-) -> Tensor:
-    checks.tensors(who, input, weight=weight, bias=bias)
-    checks.dimensions(who, axes, input, weight, "outputs, inputs/groups")
-    try:
-        groups = integer("groups", groups)
-        grid = local_grid(input.shape[-axes:], weight.shape[-axes:], axes=axes, **options)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
-    place = weight.dim() - axes - 2
-    _check_channels(who, "weight", input, weight, place, place + 1, groups)
-    checks.kernels(who, weight, grid, "output positions")
-    per_kernel = tuple(weight.shape[: place + 1])
-    _check_bias(who, bias, weight.shape[place], per_kernel, "one per block")
-    return _batched(input, axes, lambda x: local(x, weight, bias, grid, groups))
-
-
-def _transposed(
-    who: str,
-    axes: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    groups: int,
-    **options: Any,
-) -> Tensor:
-    checks.tensors(who, input, weight=weight, bias=bias)
-    checks.dimensions(who, axes, input, weight, "inputs, outputs/groups")
-    try:
-        groups = integer("groups", groups)
-        grid = transposed_grid(input.shape[-axes:], weight.shape[-axes:], axes=axes, **options)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
-    place = weight.dim() - axes - 2
-    channels = input.shape[-axes - 1]
-    if weight.shape[place] != channels or channels % groups:
-        raise ValueError(
-            f"{who}: weight of shape {tuple(weight.shape)} with groups={groups}: expected "
-            f"{channels} input channels, as the input of shape {tuple(input.shape)} has, "
-            "divisible by groups"
-        )
-    checks.kernels(who, weight, grid, "input positions")
-    outputs = weight.shape[place + 1] * groups
-    _check_bias(who, bias, outputs, (*grid.input_size, outputs), "one per position", ones=True)
-    return _batched(input, axes, lambda x: local_transposed(x, weight, bias, grid, groups))
-
-
-def _batched(input: Tensor, axes: int, run: Callable[[Tensor], Tensor]) -> Tensor:
-    """`run` takes a batch; an unbatched input is one of one."""
-    return run(input) if input.dim() == axes + 2 else run(input.unsqueeze(0)).squeeze(0)
-
-
-def _check_channels(
-    who: str, name: str, input: Tensor, weight: Tensor, out: int, into: int, groups: int
-) -> None:
-    channels = input.shape[len(input.shape) - (weight.dim() - into)]
-    if weight.shape[out] % groups or channels != weight.shape[into] * groups:
-        raise ValueError(
-            f"{who}: {name} of shape {tuple(weight.shape)} with groups={groups}: expected outputs "
-            f"divisible by groups and {channels}/groups input channels, as the input of shape "
-            f"{tuple(input.shape)} has"
-        )
-
-
-def _check_bias(
-    who: str,
-    bias: Tensor | None,
-    outputs: int,
-    full: tuple[int, ...],
-    each: str,
-    ones: bool = False,
-) -> None:
-    if bias is None:
-        return
-    shape = tuple(bias.shape)
-    fits = shape in ((outputs,), full) or (
-        ones
-        and len(shape) == len(full)
-        and shape[-1] == outputs
-        and all(size in (1, most) for size, most in zip(shape, full, strict=True))
-    )
-    if not fits:
-        raise ValueError(
-            f"{who}: bias of shape {shape}: "
-            f"expected {full} ({each}) or {(outputs,)} (one per channel)"
-        )
+    return calls.low_rank("low_rank_locally_connected2d", input, bank, mixing, bias, **options)
 
 
 #: Every function here: each is one operator to those who follow a forward.

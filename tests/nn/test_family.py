@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -382,6 +383,43 @@ def test_export_runs_at_any_batch_size_without_striate(layer: LocalLayer) -> Non
         close(program.module()(example(layer, size) * 0 + 1), layer(example(layer, size) * 0 + 1))
     targets = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert all(t.startswith("aten.") or t == "<built-in function mul>" for t in targets), targets
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_onnx_gives_the_same_at_any_batch_size(layer: LocalLayer, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    file = tmp_path / "layer.onnx"
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.onnx.export(
+        layer.eval(), (example(layer, 2),), file, dynamo=True, dynamic_shapes=shapes, verbose=False
+    )
+    session = runtime.InferenceSession(str(file))
+    for size in (1, 7):
+        x = example(layer, size)
+        (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        close(torch.from_numpy(out), layer(x))
+
+
+def test_calls_keep_no_grid_of_another_call() -> None:
+    """Grids are kept from call to call; arguments that only look alike are not the same."""
+    x, weight = torch.rand(1, 1, 4, 4), torch.rand(2, 2, 1, 1, 3, 3)
+    functional.locally_connected2d(x, weight, stride=1)
+    for wrong in (True, 1.0):
+        with pytest.raises(TypeError, match="expected an integer"):
+            functional.locally_connected2d(x, weight, stride=wrong)  # type: ignore[arg-type]
+    as_list = functional.locally_connected2d(x, weight, stride=[1, 1])  # type: ignore[arg-type]
+    assert torch.equal(as_list, functional.locally_connected2d(x, weight))
+    ones = torch.ones(2, 1, 1, 3, 3)
+    for numbers in ([[0, 1], [1, 0]], [[0, 0], [1, 0]]):
+        for kind in (np.array, torch.tensor):
+            out = functional.locally_connected2d(
+                torch.ones(1, 1, 4, 4),
+                ones * torch.tensor([1.0, 2.0]).view(2, 1, 1, 1, 1),
+                share=kind(numbers),
+            )
+            assert torch.equal(out[0, 0], 9.0 + 9 * torch.tensor(numbers))
 
 
 def test_the_meta_device_takes_no_memory(layer: LocalLayer) -> None:

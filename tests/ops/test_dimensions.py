@@ -35,7 +35,20 @@ def operands(
 @settings(max_examples=60)
 @given(st.data(), st.integers(1, 2), st.sampled_from(["none", "channel", "kernel"]))
 def test_equals_the_loop(axes: int, data: st.DataObject, groups: int, bias: str) -> None:
-    grid = data.draw(grids(st.just(axes)))
+    check_outputs(data.draw(grids(st.just(axes))), groups, bias)
+
+
+@pytest.mark.slow
+@settings(max_examples=600)
+@given(grids(), st.integers(1, 2), st.sampled_from(["none", "channel", "kernel"]))
+def test_equals_the_loop_with_its_gradients_on_many_geometries(
+    grid: LocalGrid, groups: int, bias: str
+) -> None:
+    check_outputs(grid, groups, bias)
+    check_gradients(grid, groups, bias)
+
+
+def check_outputs(grid: LocalGrid, groups: int, bias: str) -> None:
     input, weight, offsets = operands(grid, groups, bias)
     numpy = None if offsets is None else offsets.numpy()
     expected = loop(input.numpy(), weight.numpy(), numpy, grid, groups)
@@ -46,6 +59,10 @@ def test_equals_the_loop(axes: int, data: st.DataObject, groups: int, bias: str)
 @settings(max_examples=60)
 @given(grids(), st.integers(1, 2), st.sampled_from(["none", "channel", "kernel"]))
 def test_gradients_equal_those_of_the_definition(grid: LocalGrid, groups: int, bias: str) -> None:
+    check_gradients(grid, groups, bias)
+
+
+def check_gradients(grid: LocalGrid, groups: int, bias: str) -> None:
     """The layer is linear in each operand, so a gradient is the loop's answer to each unit vector;
     here in sum: <cotangent, out> as a function of the operand."""
     leaves = [t.requires_grad_() for t in operands(grid, groups, bias) if t is not None]
