@@ -14,6 +14,7 @@ from torch import Tensor
 from striate.geometry import LocalGrid, kernel_of_position, local_grid, transposed_grid
 from striate.ops import reference
 from tests.grids import draw, grids, loop, transposed_grids
+from tests.ops.test_reference import Largest
 from tests.tolerances import CLOSE
 
 EXACT = CLOSE[torch.float64]
@@ -234,3 +235,25 @@ def test_a_map_of_many_sizes_takes_few_products_and_no_more_than_twice_the_patch
     at = torch.cat([bucket.places[0] for bucket in tables.buckets])
     assert torch.equal(at[tables.slots], torch.arange(len(numbers)))
     assert torch.equal(tables.numbers, torch.from_numpy(kernel_of_position(grid)))
+
+
+def test_maps_and_transposed_layers_make_no_more_than_their_patches_or_columns() -> None:
+    """Nor are weights repeated: as many positions to a kernel as there may be, or one."""
+    size, taps = 400, 25
+    tiles = np.arange(size)[:, None] % 2 * 2 + np.arange(size) % 2
+    for share, kernels in ((tiles, 4), (np.arange(size * size).reshape(size, size), size * size)):
+        grid = local_grid(size, 5, padding=2, share=share)
+        with Largest() as largest:
+            input = torch.empty(1, 1, size, size, device="meta")
+            weight = torch.empty(kernels, 2, 1, 5, 5, device="meta")
+            assert reference.local(input, weight, None, grid, 1).shape == (1, 2, size, size)
+        assert largest.elements <= max(taps * size * size, weight.numel())
+    transposed = transposed_grid(size, 5, padding=2)
+    with Largest() as largest:
+        weight = torch.empty(size, size, 2, 1, 5, 5, device="meta")
+        out = reference.local_transposed(
+            torch.empty(1, 2, size, size, device="meta"), weight, None, transposed, 1
+        )
+    assert out.shape == (1, 1, size, size)
+    # Half as large as the weight: one column for both input channels.
+    assert largest.elements <= weight.numel()
