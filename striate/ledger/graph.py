@@ -71,6 +71,14 @@ class Operator:
         return tuple(found)
 
 
+def tensor(operator: Operator, index: int) -> Tensor:
+    """The tensor that an operator must have as its argument `index`."""
+    found = operator.tensor(index)
+    if found is None:
+        raise ValueError(f"{operator.name}: argument {index} should be a tensor")
+    return found
+
+
 def _gather(values: tuple[Argument, ...], found: list[Tensor]) -> None:
     for value in values:
         if isinstance(value, Tensor):

@@ -13,8 +13,7 @@ from fractions import Fraction
 from math import prod
 
 from striate.geometry import output_size
-from striate.ledger.graph import Graph, Tensor
-from striate.ledger.operators import (
+from striate.ledger.effects import (
     Contraction,
     ElementWise,
     Joined,
@@ -24,6 +23,7 @@ from striate.ledger.operators import (
     Pooling,
     Window,
 )
+from striate.ledger.graph import Graph, Tensor
 from striate.ledger.provenance import Reading
 
 Shape = tuple[int, ...]

@@ -8,148 +8,26 @@ listed is `Unknown`, and the ledger says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
-from striate.geometry import local_grid, taps_inside
-from striate.ledger.graph import Operator, Tensor
-from striate.ledger.known import CREATES, PLAIN, POINTWISE
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A window along one axis; `padding` is (low, high)."""
-
-    kernel: int
-    stride: int = 1
-    padding: tuple[int, int] = (0, 0)
-    dilation: int = 1
-    ceil: bool = False
-
-    def inside(self, size: int, outputs: int) -> int:
-        """Taps of `outputs` windows that fall on `size` inputs."""
-        return taps_inside(size, self.kernel, self.stride, self.padding, self.dilation, outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Contraction:
-    """Products summed: a matrix product of `data` and `weight`, or windows of `data` under `weight`.
-
-    In a matrix product of two activations, such as attention's, the second stands as `weight`.
-
-    `connections` counts every tap, `pairs` those of one window axis combination: the taps inside are
-    `pairs` times the product over axes of `Window.inside`.
-    """
-
-    form: str  # "matmul", "convolution", "transposed" or "local"
-    data: Tensor
-    weight: Tensor
-    output: Tensor
-    connections: int
-    bias: Tensor | None = None
-    windows: tuple[Window, ...] = ()
-    pairs: int = 0
-    #: Of a matrix product: whether the weight stands left of the data.
-    swapped: bool = False
-
-    def inside(self, padding: Padding | None) -> int:
-        """Connections whose tap falls on the input, also when zeros were put around it before."""
-        if not self.windows:
-            return self.connections
-        axes = len(self.windows)
-        sizes, outputs = self.data.shape[-axes:], self.output.shape[-axes:]
-        if self.form == "transposed":
-            # Input position i writes to outputs i * stride - padding + tap: the same count, mirrored.
-            sizes, outputs = outputs, sizes
-        total = self.pairs
-        for axis, window in enumerate(self.windows):
-            size, low = sizes[axis], window.padding[0]
-            if padding is not None and self.form != "transposed":
-                before, after = padding.amounts[axis - axes]
-                size, low = size - before - after, low + before
-            total *= Window(window.kernel, window.stride, (low, 0), window.dilation).inside(
-                size, outputs[axis]
-            )
-        return total
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """Attention as one operator, a contraction of three activations: work, but no weights."""
-
-    operands: tuple[Tensor, ...]
-    macs: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """Windows of the last `axes` axes summarised. `windows` is None for adaptive and random ones."""
-
-    data: Tensor
-    output: Tensor
-    axes: int
-    windows: tuple[Window, ...] | None
-    keeps_axes: bool = True
-
-    @property
-    def is_global(self) -> bool:
-        return not self.keeps_axes or prod(self.output.shape[-self.axes :]) == 1
-
-
-@dataclass(frozen=True, slots=True)
-class Padding:
-    """Values put around the last axes; `amounts` has (before, after) per axis of the tensor."""
-
-    data: Tensor
-    output: Tensor
-    amounts: tuple[tuple[int, int], ...]
-    zeros: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Units in another order or shape: `how` is "view", "permute", "copy", "expand" or "unfold"."""
-
-    how: str
-    data: Tensor
-    output: Tensor
-    order: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """Tensors put behind each other along one axis."""
-
-    parts: tuple[Tensor, ...]
-    output: Tensor
-    axis: int
-
-
-@dataclass(frozen=True, slots=True)
-class ElementWise:
-    """Each output element from the elements at its place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """Known, no contraction, shapes of its own (reductions, softmax, look-ups). `makes` nothing from
-    its inputs' values where it only creates a tensor."""
-
-    creates: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No rule: what the operator does to these metrics is not known."""
-
-    effect: str
-    metrics: tuple[str, ...] = ("connections", "dense_params", "macs", "flops", "pooling")
-
-
-Effect: TypeAlias = (
-    Contraction | Product | Pooling | Padding | Moved | Joined | ElementWise | Plain | Unknown
+from striate.ledger.effects import (
+    Contraction,
+    Effect,
+    ElementWise,
+    Joined,
+    Moved,
+    Padding,
+    Plain,
+    Pooling,
+    Product,
+    Unknown,
+    Window,
 )
+from striate.ledger.graph import Operator, Tensor, tensor
+from striate.ledger.known import CREATES, PLAIN, POINTWISE
+from striate.ledger.local_rules import LOCAL_RULES
+
 Rule: TypeAlias = Callable[[Operator], Effect]
 
 
@@ -173,16 +51,9 @@ def effect(operator: Operator) -> Effect:
 # -- contractions ------------------------------------------------------------------------------
 
 
-def _tensor(operator: Operator, index: int) -> Tensor:
-    found = operator.tensor(index)
-    if found is None:
-        raise ValueError(f"{operator.name}: argument {index} should be a tensor")
-    return found
-
-
 def _matmul(first: int, bias: int | None = None) -> Rule:
     def rule(operator: Operator) -> Effect:
-        left, right = _tensor(operator, first), _tensor(operator, first + 1)
+        left, right = tensor(operator, first), tensor(operator, first + 1)
         return Contraction(
             "matmul",
             left,
@@ -197,13 +68,13 @@ def _matmul(first: int, bias: int | None = None) -> Rule:
 
 
 def _linear(operator: Operator) -> Effect:
-    data, weight = _tensor(operator, 0), _tensor(operator, 1)
+    data, weight = tensor(operator, 0), tensor(operator, 1)
     connections = data.units * weight.shape[0]
     return Contraction("matmul", data, weight, operator.outputs[0], connections, operator.tensor(2))
 
 
 def _convolution(operator: Operator) -> Effect:
-    data, weight, bias = _tensor(operator, 0), _tensor(operator, 1), operator.tensor(2)
+    data, weight, bias = tensor(operator, 0), tensor(operator, 1), operator.tensor(2)
     axes, output = len(weight.shape) - 2, operator.outputs[0]
     stride, padding, dilation = (operator.integers(index, axes) for index in (3, 4, 5))
     windows = tuple(
@@ -219,35 +90,8 @@ def _convolution(operator: Operator) -> Effect:
     return Contraction(form, data, weight, output, connections, bias, windows, pairs)
 
 
-def _local(operator: Operator) -> Effect:
-    data, weight, output = _tensor(operator, 0), _tensor(operator, 1), operator.outputs[0]
-    named = dict(operator.named)
-    bias = operator.tensor(2)
-    named_bias = named.get("bias")
-    if bias is None and isinstance(named_bias, Tensor):
-        bias = named_bias
-    grid = local_grid(
-        data.shape[-2:],
-        weight.shape[-2:],
-        named.get("stride", 1),
-        named.get("padding", 0),
-        named.get("dilation", 1),
-        named.get("share", 1),
-    )
-    windows = tuple(
-        Window(kernel, stride, padding, dilation)
-        for kernel, stride, padding, dilation in zip(
-            grid.kernel_size, grid.stride, grid.padding, grid.dilation, strict=True
-        )
-    )
-    channels = weight.shape[3]
-    connections = output.units * channels * prod(grid.kernel_size)
-    pairs = output.units // max(1, prod(output.shape[-2:])) * channels
-    return Contraction("local", data, weight, output, connections, bias, windows, pairs)
-
-
 def _attention(operator: Operator) -> Effect:
-    query, key, value = (_tensor(operator, index) for index in range(3))
+    query, key, value = (tensor(operator, index) for index in range(3))
     scores = prod(query.shape[:-1]) * key.shape[-2]
     return Product((query, key, value), scores * (query.shape[-1] + value.shape[-1]))
 
@@ -266,13 +110,13 @@ def _pool(axes: int, *, has_dilation: bool) -> Rule:
             Window(k, s, (p, p), d, ceil)
             for k, s, p, d in zip(kernel, stride, padding, dilation, strict=True)
         )
-        return Pooling(_tensor(operator, 0), operator.outputs[0], axes, windows)
+        return Pooling(tensor(operator, 0), operator.outputs[0], axes, windows)
 
     return rule
 
 
 def _other_pool(axes: int) -> Rule:
-    return lambda operator: Pooling(_tensor(operator, 0), operator.outputs[0], axes, None)
+    return lambda operator: Pooling(tensor(operator, 0), operator.outputs[0], axes, None)
 
 
 def _reduction(operator: Operator) -> Effect:
@@ -292,7 +136,7 @@ def _reduction(operator: Operator) -> Effect:
 
 
 def _pad(operator: Operator) -> Effect:
-    data, output, named = _tensor(operator, 0), operator.outputs[0], dict(operator.named)
+    data, output, named = tensor(operator, 0), operator.outputs[0], dict(operator.named)
     flat = operator.argument(1, named.get("pad"))
     numbers = [int(n) for n in flat if isinstance(n, int)] if isinstance(flat, tuple) else []
     amounts = [(0, 0)] * len(data.shape)
@@ -308,11 +152,11 @@ def _pad(operator: Operator) -> Effect:
 
 
 def _moved(how: str) -> Rule:
-    return lambda operator: Moved(how, _tensor(operator, 0), operator.outputs[0])
+    return lambda operator: Moved(how, tensor(operator, 0), operator.outputs[0])
 
 
 def _permute(operator: Operator) -> Effect:
-    data, output = _tensor(operator, 0), operator.outputs[0]
+    data, output = tensor(operator, 0), operator.outputs[0]
     rank = len(data.shape)
     order = list(range(rank))
     if operator.name == "aten.permute":
@@ -345,7 +189,7 @@ RULES: Mapping[str, Rule] = {
     "aten.addbmm": _matmul(1, bias=0),
     "aten.linear": _linear,
     "aten.convolution": _convolution,
-    "striate.locally_connected2d": _local,
+    **LOCAL_RULES,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten._scaled_dot_product_flash_attention": _attention,
     "aten._scaled_dot_product_efficient_attention": _attention,

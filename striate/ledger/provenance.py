@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from striate.ledger.graph import Graph, Operator, Tensor
-from striate.ledger.operators import (
+from striate.ledger.effects import (
     Contraction,
     Effect,
     Moved,
     Padding,
     Plain,
-    effect,
 )
+from striate.ledger.graph import Graph, Operator, Tensor
+from striate.ledger.operators import effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ class _Weightlike:
         found, operator = reading.effect, reading.operator
         as_weight: tuple[int, ...] = ()
         if isinstance(found, Contraction) and reading.is_layer:
-            as_weight = (found.weight.storage, *([found.bias.storage] if found.bias else []))
+            parts = (found.weight, *found.mixing, *([found.bias] if found.bias else []))
+            as_weight = tuple(part.storage for part in parts)
         behind: frozenset[int] = frozenset()
         for tensor in operator.inputs:
             known = self.pending.get(tensor.storage, frozenset())
@@ -140,6 +141,9 @@ def _contraction(
     batch: int | None,
 ) -> Reading:
     data, weight = (origins.get(t.storage, frozenset()) for t in (found.data, found.weight))
+    for tensor in found.mixing:
+        other = origins.get(tensor.storage, frozenset())
+        weight = None if weight is None or other is None else weight | other
     if found.form == "matmul" and data and not weight:
         found = replace(found, data=found.weight, weight=found.data, swapped=True)
         data, weight = weight, data

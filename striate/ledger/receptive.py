@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from striate.geometry import ReceptiveField
-from striate.ledger.graph import Graph, Tensor
-from striate.ledger.known import BY_POSITION
-from striate.ledger.operators import (
+from striate.ledger.effects import (
     Contraction,
     ElementWise,
     Joined,
@@ -23,6 +21,8 @@ from striate.ledger.operators import (
     Pooling,
     Window,
 )
+from striate.ledger.graph import Graph, Tensor
+from striate.ledger.known import BY_POSITION
 from striate.ledger.provenance import Reading
 
 
@@ -142,7 +142,7 @@ def _pooling(found: Pooling, sight: Sight | None, sizes: tuple[int, ...]) -> Sig
 
 
 def _windows(sight: Grid, windows: tuple[Window, ...]) -> Sight | None:
-    if len(windows) != len(sight.fields):
+    if len(windows) != len(sight.fields) or any(window.copies for window in windows):
         return None
     return Grid(
         tuple(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from math import inf
 
 from striate.ledger import receptive
+from striate.ledger.effects import Contraction, ElementWise, Pooling, Product, Unknown
 from striate.ledger.graph import Graph, Tensor
 from striate.ledger.ideas import ratio, without_pooling
-from striate.ledger.operators import Contraction, ElementWise, Pooling, Product, Unknown
 from striate.ledger.provenance import Reading
 
 
@@ -230,7 +230,7 @@ class _Ledger:
             before, after = draft.pooled or (0, 0)
             draft.pooled = (before + found.data.units, after + found.output.units)
         elif isinstance(found, Contraction):
-            self._work(draft, found.connections, reading.per_example)
+            self._work(draft, found.macs, reading.per_example)
             return self._connect(draft, reading, found) if reading.is_layer else None
         return None
 

@@ -12,7 +12,7 @@ from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from striate.nn.functional import locally_connected2d
+from striate.nn.functional import FUNCTIONS
 
 # Norms that are several operators: each output stands at its input's position.
 _NORM_FUNCTIONS = frozenset(
@@ -27,7 +27,7 @@ _NORM_FUNCTIONS = frozenset(
 )
 
 
-_WHOLE = _NORM_FUNCTIONS | {locally_connected2d}
+_WHOLE = _NORM_FUNCTIONS.union(FUNCTIONS)
 
 
 class Follower(Protocol):

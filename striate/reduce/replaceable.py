@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from striate.nn import LocallyConnected2d
+from striate.nn.layer import LocalLayer
 
 
 def is_plain(module: nn.Module) -> bool:
@@ -83,7 +83,7 @@ def _reason_by_class(module: nn.Module) -> str | None:
         return "an embedding has no dense or convolutional weights"
     if isinstance(module, nn.PReLU):
         return "an activation has no dense or convolutional weights"
-    if isinstance(module, LocallyConnected2d):
+    if isinstance(module, LocalLayer):
         return "it is locally connected already"
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         return "recurrent layers are not reduced"

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from striate.errors import user_code
-from striate.nn.functional import locally_connected2d
+from striate.nn.functional import FUNCTIONS
 from striate.reduce import shadow as rules
 from striate.reduce.modes import Functions, Operators
 from striate.reduce.shadow import Layout, NeedsValuesError, Shadow, Source
@@ -164,9 +164,9 @@ class Trace:
     def _shadow_whole(
         self, function: Callable[..., Any], out: Tensor, shadows: list[Shadow]
     ) -> None:
-        if function is locally_connected2d and shadows:
+        if function in FUNCTIONS and shadows:
             self._escape(shadows)
-            self._shadows[out] = self._map("locally_connected2d", out, frozenset())
+            self._shadows[out] = self._map(function.__name__, out, frozenset())
         elif len(shadows) == 1:
             self._shadows[out] = shadows[0].passed_on()
         elif shadows:

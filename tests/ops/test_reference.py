@@ -87,7 +87,7 @@ def numpy(tensor: Tensor | None) -> np.ndarray | None:
 def test_equals_the_loop(grid: LocalGrid, groups: int, bias: str) -> None:
     input, weight, offsets = tensors(grid, groups, bias)
     expected = loop(input.numpy(), weight.numpy(), numpy(offsets), grid, groups)
-    out = reference.local2d(input, weight, offsets, grid, groups)
+    out = reference.local(input, weight, offsets, grid, groups)
     torch.testing.assert_close(out, torch.from_numpy(expected), **CLOSE[torch.float64])
 
 
@@ -125,7 +125,7 @@ def test_gradients_of_both_orders(grid: LocalGrid, bias: str) -> None:
     leaves = [t.requires_grad_() for t in tensors(grid, 1, bias, batch=1) if t is not None]
 
     def run(input: Tensor, weight: Tensor, offsets: Tensor | None = None) -> Tensor:
-        return reference.local2d(input, weight, offsets, grid, 1)
+        return reference.local(input, weight, offsets, grid, 1)
 
     assert torch.autograd.gradcheck(run, leaves, check_forward_ad=True, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, leaves, fast_mode=True)
@@ -135,10 +135,10 @@ def test_gradients_of_both_orders(grid: LocalGrid, bias: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_other_dtypes(grid: LocalGrid, dtype: torch.dtype) -> None:
     input, weight, offsets = tensors(grid, 2, "block", dtype=dtype)
-    out = reference.local2d(input, weight, offsets, grid, 2)
+    out = reference.local(input, weight, offsets, grid, 2)
     assert out.dtype is dtype
     assert offsets is not None
-    exact = reference.local2d(input.double(), weight.double(), offsets.double(), grid, 2)
+    exact = reference.local(input.double(), weight.double(), offsets.double(), grid, 2)
     # Errors of a sum grow with the sizes of its terms, not with that of the sum.
     scale = 1 + exact.abs().amax()
     torch.testing.assert_close(out.double() / scale, exact / scale, **CLOSE[dtype])
@@ -174,7 +174,7 @@ def test_no_intermediate_is_larger_than_it_has_to_be(share: object, bound: int) 
     input = torch.empty(1, 1, 1000, 1000, device="meta")
     weight = torch.empty(*grid.blocks, 2, 1, 10, 10, device="meta")
     with Largest() as largest:
-        out = reference.local2d(input, weight, None, grid, 1)
+        out = reference.local(input, weight, None, grid, 1)
     assert out.shape == (1, 2, 1000, 1000)
     assert largest.elements <= max(bound, 2 * grid.blocks[0] ** 2 * grid.share[0] ** 2)
 
@@ -186,8 +186,8 @@ def test_padding_does_not_meet_what_lies_beyond_the_input(grid: LocalGrid) -> No
     around = torch.full((2, 4, grid.input_size[0] + 6, grid.input_size[1] + 6), torch.nan).double()
     view = around[:, 1:3, 3:-3, 3:-3]
     view.copy_(input)
-    out = reference.local2d(view, weight, offsets, grid, 1)
-    torch.testing.assert_close(out, reference.local2d(input, weight, offsets, grid, 1))
+    out = reference.local(view, weight, offsets, grid, 1)
+    torch.testing.assert_close(out, reference.local(input, weight, offsets, grid, 1))
 
 
 @examples
@@ -196,7 +196,7 @@ def test_an_input_reaches_exactly_the_units_whose_windows_hold_it(grid: LocalGri
     input, weight, _ = tensors(grid, 1, "none", batch=1)
     marked = (grid.input_size[0] // 2, grid.input_size[1] - 1)
     input[:, :, *marked] = torch.nan
-    out = reference.local2d(input, weight, None, grid, 1)
+    out = reference.local(input, weight, None, grid, 1)
     for position in product(*map(range, grid.output_size)):
         sees = True
         for axis in (0, 1):

@@ -16,7 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
-from striate.nn import LocallyConnected2d
+from striate.nn import (
+    LocallyConnected2d,
+    LocallyConnectedTranspose2d,
+    LowRankLocallyConnected2d,
+)
 from striate.nn.functional import locally_connected2d
 from striate.reduce.sites import Layout, Refusal, Sites, find_sites
 from striate.reduce.trace import Trace
@@ -261,6 +265,23 @@ def test_where_a_new_map_starts(name: str) -> None:
     site = find_sites(net, torch.randn(2, 1, 8, 8))["dense"]
     assert (site.input.source, site.input.layout) == (source, layout)
     assert site.input.index is None
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LocallyConnected2d(1, 4, 3, (8, 8), share=np.arange(36).reshape(6, 6) % 2),
+        LocallyConnectedTranspose2d(1, 4, 3, 4),
+        LowRankLocallyConnected2d(1, 4, 3, (8, 8), 2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_local_layer_of_any_kind_gives_its_own_map(layer: nn.Module) -> None:
+    size = layer.input_size
+    net = nn.Sequential(layer, nn.Flatten(), nn.Linear(144, 8))
+    found = find_sites(net, torch.randn(2, 1, *size))
+    assert (found["2"].input.source, found["2"].input.layout) == ("0", Layout(4, 6, 6))
+    assert refusals(found)["0"].reason == "it is locally connected already"
 
 
 def test_a_module_gives_its_own_name_and_layout() -> None:

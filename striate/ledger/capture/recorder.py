@@ -13,11 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.ledger.capture.inputs import tensors
 from striate.ledger.graph import Argument, Call, Graph, Module, Operator, Parameter, Tensor
-from striate.nn.functional import locally_connected2d
+from striate.nn.functional import FUNCTIONS
 
 #: Functions recorded as one operator, whatever they are made of inside.
 _WHOLE: Mapping[Callable[..., Any], str] = {
-    locally_connected2d: "striate.locally_connected2d",
+    **{function: f"striate.{function.__name__}" for function in FUNCTIONS},
     torch.nn.functional.pad: "striate.pad",
     torch.nn.functional.local_response_norm: "striate.local_response_norm",
 }

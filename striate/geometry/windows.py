@@ -1,4 +1,4 @@
-"""The integers of windows on a grid: output sizes, paddings, taps inside, receptive fields.
+"""The integers of windows along one axis: output sizes, paddings, taps inside, receptive fields.
 
 Everything is per axis; a two-dimensional count is the product of its axes' counts. Positions are
 0-based input indices; a window is the half-open range from its first to past its last tap.
@@ -12,21 +12,6 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "LocalGrid",
-    "ReceptiveField",
-    "adaptive_windows",
-    "block_count",
-    "integer",
-    "local_grid",
-    "output_size",
-    "pair",
-    "same_padding",
-    "span",
-    "taps_inside",
-    "window",
-]
-
 
 def integer(name: str, value: object, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`; anything with `__index__` but bool is accepted.
@@ -36,7 +21,9 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     >>> integer("stride", 2)
     2
     """
-    expected = f"{name}={_shown(value)}: expected an integer >= {minimum}"
+    if type(value) is int and value >= minimum:
+        return value
+    expected = f"{name}={shown(value)}: expected an integer >= {minimum}"
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(expected)
     try:
@@ -48,30 +35,52 @@ def integer(name: str, value: object, minimum: int = 1) -> int:
     return number
 
 
-def _shown(value: object) -> str:
-    """The value as it was written, on one line (arrays print on several)."""
+def shown(value: object) -> str:
+    """The value as it was written, on one line (arrays print on several), for errors' texts."""
     return " ".join(repr(value).split())
 
 
-def pair(name: str, value: object, minimum: int = 1) -> tuple[int, int]:
-    """`value` for both axes (rows, columns): an integer for both, or a sequence of two integers.
+#: What the axes of a grid of one, two or three dimensions are called.
+AXES = {1: ("positions",), 2: ("rows", "columns"), 3: ("planes", "rows", "columns")}
+_COUNTS = {2: "two", 3: "three"}
+
+
+def each_axis(axes: int, of: str) -> str:
+    """How an argument with an entry for each axis is described, for errors' texts.
+
+    >>> each_axis(2, "them")
+    ' or two of them (rows, columns)'
+    """
+    return f" or {_COUNTS[axes]} of {of} ({', '.join(AXES[axes])})" if axes > 1 else ""
+
+
+def per_axis(name: str, value: object, axes: int, minimum: int = 1) -> tuple[int, ...]:
+    """`value` for every axis: an integer for all of them, or a sequence with one for each.
 
     Raises TypeError or ValueError that name the argument and the value.
+
+    >>> per_axis("kernel_size", 3, 3), per_axis("kernel_size", (3, 5), 2)
+    ((3, 3, 3), (3, 5))
+    """
+    expected = f"expected an integer >= {minimum}{each_axis(axes, 'them')}"
+    entries = (value,) * axes
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        if len(value) != axes:
+            raise ValueError(f"{name}={shown(value)}: {expected}, got {len(value)} entries")
+        entries = tuple(value)
+    try:
+        return tuple(integer(name, entry, minimum) for entry in entries)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}={shown(value)}: {expected}") from None
+
+
+def pair(name: str, value: object, minimum: int = 1) -> tuple[int, int]:
+    """`per_axis` for two axes (rows, columns).
 
     >>> pair("kernel_size", 3), pair("kernel_size", (3, 5))
     ((3, 3), (3, 5))
     """
-    expected = f"expected an integer >= {minimum} or two of them (rows, columns)"
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        if len(value) != 2:
-            raise ValueError(f"{name}={_shown(value)}: {expected}, got {len(value)} entries")
-        entries = tuple(value)
-    else:
-        entries = (value, value)
-    try:
-        rows, columns = (integer(name, entry, minimum) for entry in entries)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}={_shown(value)}: {expected}") from None
+    rows, columns = per_axis(name, value, 2, minimum)
     return rows, columns
 
 
@@ -124,6 +133,26 @@ def output_size(
     outputs = -((reach - room) // stride) + 1
     # A window that would start in the high padding sees no input and is not counted.
     return outputs - 1 if (outputs - 1) * stride >= size + padding[0] else outputs
+
+
+def padding_sources(size: int, padding: tuple[int, int], mode: str) -> tuple[int, ...]:
+    """The input index that stands at each place of a padded axis; -1 is a zero.
+
+    The modes are those of `torch.nn`: "zeros", "reflect" (mirrored at the outermost inputs, which
+    are not repeated), "replicate" (the outermost input again) and "circular".
+
+    >>> padding_sources(4, (2, 1), "reflect"), padding_sources(4, (2, 1), "circular")
+    ((2, 1, 0, 1, 2, 3, 2), (2, 3, 0, 1, 2, 3, 0))
+    """
+    places = range(-padding[0], size + padding[1])
+    if mode == "zeros":
+        return tuple(place if 0 <= place < size else -1 for place in places)
+    if mode == "replicate":
+        return tuple(min(max(place, 0), size - 1) for place in places)
+    if mode == "circular":
+        return tuple(place % size for place in places)
+    mirrored = (abs(place) for place in places)
+    return tuple(min(place, 2 * (size - 1) - place) for place in mirrored)
 
 
 def window(
@@ -237,117 +266,3 @@ class ReceptiveField:
         middle = self.centre + position * self.stride
         start = round(middle - (self.size - 1) / 2)
         return start, start + self.size
-
-
-@dataclass(frozen=True)
-class LocalGrid:
-    """The windows of a two-dimensional local layer and who shares a kernel: (rows, columns) each.
-
-    `padding` is ((top, bottom), (left, right)); `share` is the block of adjacent output positions
-    that use one kernel, cut to `output_size`; `blocks` is the number of kernels along each axis.
-    """
-
-    input_size: tuple[int, int]
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
-    dilation: tuple[int, int]
-    output_size: tuple[int, int]
-    share: tuple[int, int]
-    blocks: tuple[int, int]
-
-    @property
-    def taps_inside(self) -> int:
-        """Taps of all windows that fall on the input, for one input and one output channel."""
-        rows, columns = (
-            taps_inside(size, kernel, stride, padding, dilation, outputs)
-            for size, kernel, stride, padding, dilation, outputs in zip(
-                self.input_size,
-                self.kernel_size,
-                self.stride,
-                self.padding,
-                self.dilation,
-                self.output_size,
-                strict=True,
-            )
-        )
-        return rows * columns
-
-
-def local_grid(
-    input_size: object,
-    kernel_size: object,
-    stride: object = 1,
-    padding: object = 0,
-    dilation: object = 1,
-    share: object = 1,
-) -> LocalGrid:
-    """The grid of a local layer from arguments as `striate.nn.LocallyConnected2d` takes them.
-
-    Raises TypeError or ValueError that name the argument, its value and what to give instead.
-
-    >>> grid = local_grid((28, 28), 5, padding="same", share=(4, "all"))
-    >>> grid.output_size, grid.share, grid.blocks
-    ((28, 28), (4, 28), (7, 1))
-    """
-    size = pair("input_size", input_size)
-    kernel = pair("kernel_size", kernel_size)
-    steps = pair("stride", stride)
-    gaps = pair("dilation", dilation)
-    pads = _paddings(padding, kernel, steps, gaps)
-    for axis, unit in enumerate(("rows", "columns")):
-        reach, room = span(kernel[axis], gaps[axis]), size[axis] + sum(pads[axis])
-        if reach > room:
-            needed = max(
-                -((s - span(k, d)) // 2) for s, k, d in zip(size, kernel, gaps, strict=True)
-            )
-            dilated = gaps != (1, 1)
-            raise ValueError(
-                f"kernel_size={kernel}{f' with dilation={gaps}' if dilated else ''} does not fit "
-                f"input_size={size} with padding={padding!r}: a window of {reach} {unit} on {room}; "
-                f"use padding >= {needed}{', a smaller dilation' if dilated else ''} "
-                "or a smaller kernel_size"
-            )
-    rows, columns = (
-        output_size(size[axis], kernel[axis], steps[axis], pads[axis], gaps[axis])
-        for axis in (0, 1)
-    )
-    shares = _shares(share, (rows, columns))
-    blocks = (block_count(rows, shares[0]), block_count(columns, shares[1]))
-    return LocalGrid(size, kernel, steps, pads, gaps, (rows, columns), shares, blocks)
-
-
-def _paddings(
-    value: object, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    if isinstance(value, str):
-        if value == "valid":
-            return (0, 0), (0, 0)
-        if value != "same":
-            raise ValueError(f"padding={value!r}: expected an integer, two, 'same' or 'valid'")
-        if stride != (1, 1):
-            raise ValueError(
-                f"padding='same' with stride={stride}: 'same' keeps the size only at stride 1; "
-                "give padding as a number"
-            )
-        return same_padding(kernel[0], dilation[0]), same_padding(kernel[1], dilation[1])
-    rows, columns = pair("padding", value, minimum=0)
-    return (rows, rows), (columns, columns)
-
-
-def _shares(value: object, outputs: tuple[int, int]) -> tuple[int, int]:
-    expected = "expected an integer >= 1, 'all', or two of these (rows, columns)"
-    entries = (value, value)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        if len(value) != 2:
-            raise ValueError(f"share={_shown(value)}: {expected}, got {len(value)} entries")
-        entries = (value[0], value[1])
-    sizes = []
-    for entry, output in zip(entries, outputs, strict=True):
-        if isinstance(entry, str) and entry != "all":
-            raise ValueError(f"share={_shown(value)}: {expected}")
-        try:
-            sizes.append(output if isinstance(entry, str) else min(integer("share", entry), output))
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"share={_shown(value)}: {expected}") from None
-    return sizes[0], sizes[1]

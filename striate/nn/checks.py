@@ -1,0 +1,125 @@
+"""What the functions and layers of `striate.nn` refuse, and in which words."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from striate.geometry import LocalGrid, check_fits
+from striate.geometry.windows import AXES
+
+Device = torch.device | str | int | None
+
+#: How the axes of an input are written in a shape.
+LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
+
+
+@contextmanager
+def named(who: str) -> Iterator[None]:
+    """Put the name of a layer or function before the errors about its arguments."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{who}: {error}") from None
+
+
+def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
+    """Raise TypeError for what is no tensor, and for weights of another type than the input."""
+    for name, value in {"input": input, **others}.items():
+        if not isinstance(value, Tensor) and not (name == "bias" and value is None):
+            raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
+    for name, value in others.items():
+        if value is not None and input.dtype != value.dtype and not _autocast(input.device.type):
+            raise TypeError(
+                f"{who}: input is {input.dtype} but {name} is {value.dtype}: "
+                f"convert one, for example input.to({value.dtype})"
+            )
+
+
+def _autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def dimensions(who: str, axes: int, input: Tensor, weight: Tensor, per_kernel: str) -> None:
+    """Raise ValueError for an input or a weight with another number of axes than a layer's."""
+    letters = LETTERS[axes]
+    if input.dim() not in (axes + 1, axes + 2):
+        raise ValueError(
+            f"{who}: input of shape {tuple(input.shape)}: expected (N, C, {letters}) or (C, {letters})"
+        )
+    if weight.dim() not in (axes + 3, 2 * axes + 2):
+        blocks = ", ".join(f"block {unit}" for unit in AXES[axes])
+        taps = ", ".join(AXES[axes])
+        mapped = f", or (kernels, {per_kernel}, {taps}) with a sharing map" if axes > 1 else ""
+        raise ValueError(
+            f"{who}: weight of shape {tuple(weight.shape)}: "
+            f"expected ({blocks}, {per_kernel}, {taps}){mapped}"
+        )
+
+
+def kernels(who: str, weight: Tensor, grid: LocalGrid, positions: str) -> None:
+    """Raise ValueError for a weight without one kernel to each block of positions."""
+    shape, taps = tuple(weight.shape), len(grid.kernel_size)
+    lead = shape[: len(shape) - taps - 2]
+    if lead == grid.blocks:
+        return
+    had, counts = ("×".join(map(str, sizes)) for sizes in (lead, grid.output_size))
+    if grid.sharing is not None:
+        made = f"share names {grid.kernels} kernels for"
+    else:
+        blocks = "×".join(map(str, grid.blocks))
+        made = f"share={grid.share} makes {blocks} blocks of"
+    raise ValueError(
+        f"{who}: weight of shape {shape} has {had} kernels, but {made} the {counts} {positions}"
+    )
+
+
+def groups_divide(in_channels: int, out_channels: int, groups: int) -> None:
+    """Raise ValueError where the groups do not divide both counts of channels (0: not known yet)."""
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels % groups:
+            raise ValueError(
+                f"groups={groups} does not divide {name}={channels}: use a divisor of both counts"
+            )
+
+
+def sizes(who: str, input_size: object) -> int:
+    """The number of axes of an `input_size` that must say it; raise ValueError where it does not."""
+    if not isinstance(input_size, tuple) or len(input_size) not in AXES:
+        raise ValueError(
+            f"{who}: input_size={input_size!r}: expected a tuple of one to three sizes"
+        )
+    return len(input_size)
+
+
+def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> None:
+    """Raise for a `bias` argument that is none of its forms, or a `dtype` that is no real number's."""
+    if not (isinstance(bias, bool) or (isinstance(bias, str) and bias == "channel")):
+        raise ValueError(
+            f"bias={bias!r}: expected True (one per {one_per}), 'channel' (one per channel) or False"
+        )
+    if dtype is not None and not dtype.is_floating_point:
+        raise TypeError(f"dtype={dtype}: expected a floating-point type, such as torch.float32")
+
+
+def memory(name: str, shape: tuple[int, ...], device: Device, dtype: torch.dtype | None) -> None:
+    """Raise ValueError for a tensor that no memory holds, before anything is allocated.
+
+    More bytes than 63 bits count are refused on any device, and on the CPU more than it has.
+    """
+    size = (dtype or torch.get_default_dtype()).itemsize
+    needed = math.prod(shape) * size
+    check_fits(f"{name} of shape {shape}, in bytes", needed)
+    place = torch.get_default_device() if device is None else torch.device(device)
+    if place.type == "cpu":
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > there:
+            raise ValueError(
+                f"{name} of shape {shape} takes {needed / 1e9:,.1f} GB, of {there / 1e9:,.1f} GB of "
+                "memory; use a larger share, fewer channels, or device='meta'"
+            )
