@@ -674,7 +674,7 @@ def test_a_fault_deep_inside_is_not_called_bad_input(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("injected")
 
-    monkeypatch.setattr("striate.jobs.steps.fit", broken)
+    monkeypatch.setattr("striate.jobs.steps.fit_to", broken)
     code, _, err = call(*SHRINK, *FAST, "--out", "run")
     assert code == 1
     assert "a fault of striate: RuntimeError: injected" in one_line(err)
