@@ -47,11 +47,9 @@ def local(
 ) -> Tensor:
     checks.tensors(who, input, weight=weight, bias=bias)
     checks.dimensions(who, axes, input, weight, "outputs, inputs/groups")
-    try:
+    with checks.named(who):
         groups = integer("groups", groups)
         grid = _grid(local_grid, input.shape[-axes:], weight.shape[-axes:], axes=axes, **options)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
     place = weight.dim() - axes - 2
     _check_channels(who, "weight", input, weight, place, place + 1, groups)
     checks.kernels(who, weight, grid, "output positions")
@@ -71,12 +69,10 @@ def transposed(
 ) -> Tensor:
     checks.tensors(who, input, weight=weight, bias=bias)
     checks.dimensions(who, axes, input, weight, "inputs, outputs/groups")
-    try:
+    with checks.named(who):
         groups = integer("groups", groups)
         sizes = input.shape[-axes:], weight.shape[-axes:]
         grid = _grid(transposed_grid, *sizes, axes=axes, **options)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
     place = weight.dim() - axes - 2
     channels = input.shape[-axes - 1]
     if weight.shape[place] != channels or channels % groups:
@@ -109,11 +105,9 @@ def low_rank(
             "expected (rank, outputs, inputs/groups, rows, columns)"
         )
     checks.dimensions(who, 2, input, bank, "outputs, inputs/groups")
-    try:
+    with checks.named(who):
         groups = integer("groups", groups)
         grid = _grid(local_grid, input.shape[-2:], bank.shape[-2:], axes=2, **options)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{who}: {error}") from None
     _check_channels(who, "bank", input, bank, 1, 2, groups)
     rank, outputs = bank.shape[:2]
     if tuple(mixing.shape) != (*grid.blocks, rank):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.reduce.apply import load_refit, put
-from striate.reduce.collect import BATCH, Answer, Collector, passing, watched
+from striate.reduce.collect import BATCH, Collector, passing, watched
 from striate.reduce.copies import copied
 from striate.reduce.evaluate import class_scores
 from striate.reduce.examples import Examples, sample
@@ -157,7 +157,7 @@ class _Bench:
                 self._model(inputs)
                 for name, collector in collectors.items():
                     given, outputs = seen[name]
-                    collector.add(given, self._answer(name, outputs, number))
+                    collector.add(given, self._original.answer(name, outputs, number))
         return collectors
 
     @cached_property
@@ -225,10 +225,6 @@ class _Bench:
             self._kept[key] = evidence
         return self._kept[key]
 
-    def _answer(self, name: str, outputs: Tensor, number: int) -> Answer:
-        maps = isinstance(self._model.get_submodule(name), nn.Conv2d)
-        return Answer.of(outputs, number * BATCH, maps=maps)
-
     def _weight(self, name: str) -> Tensor:
         weight = self._model.get_submodule(name).weight
         assert isinstance(weight, Tensor)
@@ -288,7 +284,7 @@ class _Bench:
                 for number, _ in following.runs(net, self._upstream(choice.site)):
                     for name, collector in collectors.items():
                         outputs = following.layers[number][name]
-                        collector.add(seen[name][0], self._answer(name, outputs, number))
+                        collector.add(seen[name][0], self._original.answer(name, outputs, number))
         return net, collectors, found
 
     def _refit_readers(

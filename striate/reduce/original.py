@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.reduce.collect import BATCH, Answer, Collector, layer_at, passing, watched
 from striate.reduce.examples import Examples, remembered, sample
@@ -69,16 +69,19 @@ class Original:
     @cached_property
     def _answers(self) -> dict[str, list[Answer]]:
         """What the layers gave, batch by batch."""
-        layers = {name: self.model.get_submodule(name) for name in self._names}
-        found: dict[str, list[Answer]] = {name: [] for name in layers}
+        found: dict[str, list[Answer]] = {name: [] for name in self._names}
         with (
             passing(self.model, self.rows) as ready,
             torch.no_grad(),
-            watched(self.model, layers) as seen,
+            watched(self.model, found) as seen,
         ):
             for number, inputs in ready:
                 self.model(inputs)
-                for name, layer in layers.items():
-                    maps = isinstance(layer, nn.Conv2d)
-                    found[name].append(Answer.of(seen[name][1], number * BATCH, maps=maps))
+                for name, answers in found.items():
+                    answers.append(self.answer(name, seen[name][1], number))
         return found
+
+    def answer(self, name: str, outputs: Tensor, number: int) -> Answer:
+        """The rows of what a layer of the original gave for the batch of that number."""
+        maps = isinstance(self.model.get_submodule(name), nn.Conv2d)
+        return Answer.of(outputs, number * BATCH, maps=maps)

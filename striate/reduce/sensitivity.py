@@ -48,7 +48,7 @@ def sensitivity(
             if output.is_inference():
                 return output
             # Whether the parameters are trained or not. What follows gets a copy, as it may write into it.
-            kept[name] = output if output.requires_grad else output.requires_grad_()
+            kept[name] = output.requires_grad_()
             return kept[name].clone()
 
         return model.get_submodule(name).register_forward_hook(keep)
