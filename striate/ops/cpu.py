@@ -81,7 +81,10 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         return None, f"the compiled kernels do not load: {error}"
     found.striate_abi.restype = ctypes.c_int
     if (abi := found.striate_abi()) != _ABI:
-        return None, f"{path} is of another version (interface {abi}, not {_ABI}): reinstall striate"
+        return (
+            None,
+            f"{path} is of another version (interface {abi}, not {_ABI}): reinstall striate",
+        )
     size = ctypes.c_int64
     found.striate_windows_new.argtypes = (
         *(size,) * 5,
@@ -149,7 +152,9 @@ class Windows:
         assert base is not None and pattern is not None and offsets is not None  # noqa: PT018
         for name, array in (("pattern", pattern), ("kernel", kernel)):
             if array is not None and array.shape != base.shape:
-                raise ValueError(f"{name} of shape {array.shape}: expected {base.shape}, as base has")
+                raise ValueError(
+                    f"{name} of shape {array.shape}: expected {base.shape}, as base has"
+                )
         if base.ndim != 1 or offsets.ndim != 2:
             raise ValueError(
                 f"base of shape {base.shape}, offsets of shape {offsets.shape}: "

@@ -119,7 +119,9 @@ def _count(name: str, sizes: Sequence[int]) -> int:
 def _checked(name: str, table: ArrayLike, size: int) -> NDArray[np.int64]:
     array = np.asarray(table)
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} of shape {array.shape}: expected (positions, taps), none of them 0")
+        raise ValueError(
+            f"{name} of shape {array.shape}: expected (positions, taps), none of them 0"
+        )
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} of {array.dtype}: expected integers")
     low, high = int(array.min()), int(array.max())
@@ -182,9 +184,16 @@ def _made(
     if len(names) != len(base):
         raise ValueError(f"kernel: {len(names)} entries for {len(base)} output positions")
     if names.min() < 0 or names.max() > _LIMIT:
-        raise ValueError(f"kernel: entries from {names.min()} to {names.max()}: expected 0 to K - 1")
+        raise ValueError(
+            f"kernel: entries from {names.min()} to {names.max()}: expected 0 to K - 1"
+        )
     kernels = int(names.max()) + 1
     own = kernels == len(base) and bool((names == np.arange(kernels)).all())
     return WindowTables(
-        inputs, kernels, narrow(base), narrow(pattern), narrow(offsets), None if own else narrow(names)
+        inputs,
+        kernels,
+        narrow(base),
+        narrow(pattern),
+        narrow(offsets),
+        None if own else narrow(names),
     )

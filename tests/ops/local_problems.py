@@ -15,7 +15,9 @@ from striate.ops.tables import WindowTables
 MODES = {"zeros": None, "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-def axis_table(size: int, kernel: int, stride: int, dilation: int, pad: int, mode: str) -> np.ndarray:
+def axis_table(
+    size: int, kernel: int, stride: int, dilation: int, pad: int, mode: str
+) -> np.ndarray:
     """(outputs, taps) along one axis, by padding the indices themselves as numpy pads."""
     indices = np.arange(size)
     if mode == "zeros":
@@ -23,7 +25,9 @@ def axis_table(size: int, kernel: int, stride: int, dilation: int, pad: int, mod
     else:
         indices = np.pad(indices, pad, mode=MODES[mode])  # type: ignore[call-overload]
     starts = range(0, len(indices) - dilation * (kernel - 1), stride)
-    return np.array([indices[start : start + dilation * kernel : dilation][:kernel] for start in starts])
+    return np.array(
+        [indices[start : start + dilation * kernel : dilation][:kernel] for start in starts]
+    )
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ def problems(draw: st.DrawFn, images: st.SearchStrategy[int] | None = None) -> P
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     return Problem(
         WindowTables.from_axes(sizes, alongs, numbers),
-        draw(images if images is not None else st.sampled_from([0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 70])),
+        draw(
+            images if images is not None else st.sampled_from([0, 1, 2, 3, 5, 7, 8, 16, 17, 33, 70])
+        ),
         groups * draw(st.integers(1, 5)),
         groups * draw(st.sampled_from([1, 2, 3, 4, 7, 13, 26, 40])),
         groups,
