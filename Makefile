@@ -11,6 +11,9 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 # Idle OpenMP threads that spin cost torch a factor of five when something else wants the cores.
 export OMP_WAIT_POLICY = passive
+# What builds the package is pinned like the rest; older pips know the first name, newer ones the second.
+export PIP_CONSTRAINT = $(abspath constraints.txt)
+export PIP_BUILD_CONSTRAINT = $(abspath constraints.txt)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check clean
@@ -59,7 +62,7 @@ $(VENV)/.has-torch: $(VENV)/.made constraints.txt
 	@$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps --index-url $(TORCH_INDEX) "$(TORCH)",:)
 	@touch $@
 
-$(VENV)/.has-%: $(VENV)/.has-torch pyproject.toml constraints.txt
+$(VENV)/.has-%: $(VENV)/.has-torch pyproject.toml constraints.txt $(wildcard csrc/*)
 	@echo "striate: installing striate[$(subst -,$(comma),$*)] into $(VENV)"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(subst -,$(comma),$*)]"
 	@touch $@
