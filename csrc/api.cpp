@@ -56,6 +56,9 @@ void compress(const int32_t* offsets, Int taps, striate_windows& made, Pattern& 
     pattern.run_count = static_cast<int32_t>(made.runs.size() - first_run);
     pattern.tap_count = static_cast<int32_t>(made.inside.size() - first_tap);
     if (pattern.tap_count == 0) pattern.low = 0;
+    pattern.run_length = pattern.run_count > 0 ? made.runs[first_run].length : 0;
+    for (std::size_t r = first_run; r < made.runs.size(); ++r)
+        if (made.runs[r].length != pattern.run_length) pattern.run_length = 0;
 }
 
 int check_positions(const striate_windows& made) {

@@ -26,6 +26,7 @@ struct Pattern {
     int32_t run_count;
     const Tap* taps;
     int32_t tap_count;
+    int32_t run_length;  // of every run, or 0 where they differ
     int32_t low, high;  // its taps read inputs in [low, high), from the base
 };
 
