@@ -4,6 +4,7 @@
 #                PyTorch's own CPU index is https://download.pytorch.org/whl/cpu
 #   PYTEST_ARGS  more arguments for pytest, as in: make test PYTEST_ARGS="-k geometry -x"
 
+comma := ,
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
@@ -16,7 +17,7 @@ export PIP_CONSTRAINT = $(abspath constraints.txt)
 export PIP_BUILD_CONSTRAINT = $(abspath constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check clean
+.PHONY: help demo test test-slow check sanitize clean
 
 help: ## this list
 	@echo "make ..."
@@ -38,14 +39,21 @@ check: $(VENV)/.has-shrink-onnx-test-check ## formatting, lint, types, and the m
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-clean: ## remove .venv and what tools cached
-	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+# Layers that the driver makes up; the thread sanitizer is slow, and does not follow a fork.
+SANITIZE = cmake -S csrc -B build/$(1) -DSTRIATE_DRIVER=ON -DSTRIATE_SANITIZE=$(2) -DCMAKE_BUILD_TYPE=Release && \
+	cmake --build build/$(1) --target driver && build/$(1)/driver
+
+sanitize: ## the kernels under the address, undefined-behaviour and thread sanitizers (g++ or clang++, cmake)
+	$(call SANITIZE,sanitize-address,address$(comma)undefined) 100
+	$(call SANITIZE,sanitize-thread,thread) 40 no-fork
+
+clean: ## remove .venv, what was built and what tools cached
+	rm -rf $(VENV) build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 
 # ---- the environment -------------------------------------------------------------------------
 # .has-A-B: striate is installed with the extras A and B. Each is a file written when pip is done,
 # so a second call installs nothing, and an interrupted one is taken up again.
 
-comma := ,
 find_python = $(shell sh tools/find_python.sh $(PYTHON))
 
 $(VENV)/.made:

@@ -107,7 +107,9 @@ class Result:
     limit: str
 
 
-def bound_of(shape: Shape, tables: WindowTables, machine: Machine, backward: bool) -> tuple[float, str]:
+def bound_of(
+    shape: Shape, tables: WindowTables, machine: Machine, backward: bool
+) -> tuple[float, str]:
     inside = int((tables.offsets >= 0).sum(1)[tables.pattern].sum())
     flops = 2 * inside * shape.channels * shape.outputs * shape.images
     weights = tables.positions * tables.taps * shape.channels * shape.outputs
@@ -120,7 +122,14 @@ def bound_of(shape: Shape, tables: WindowTables, machine: Machine, backward: boo
 
 
 def measure(
-    shape: Shape, machine: Machine, rounds: int, rotate: int, threads: int, backward: bool, order: str, clock: Clock
+    shape: Shape,
+    machine: Machine,
+    rounds: int,
+    rotate: int,
+    threads: int,
+    backward: bool,
+    order: str,
+    clock: Clock,
 ) -> Result:
     tables = tables_of(shape)
     windows = cpu.Windows(tables)
@@ -192,7 +201,14 @@ def main() -> None:
             continue
         machine = measure_machine(clock)
         result = measure(
-            shape, machine, options.rounds, options.rotate, options.threads, backward, options.order, clock
+            shape,
+            machine,
+            options.rounds,
+            options.rotate,
+            options.threads,
+            backward,
+            options.order,
+            clock,
         )
         times = [seconds / result.bound for seconds in result.seconds]
         median = statistics.median(result.seconds)

@@ -190,7 +190,8 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
             for (Int o = 0; o < outputs; ++o) {
                 const Int channel = group * p.group_outputs + output + o;
                 lanes_to_images(results + o * plan.tile * width, width, images, positions,
-                                y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions);
+                                y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions,
+                                p.images * p.outputs * w.positions > kStreamed);
             }
         });
     }

@@ -166,7 +166,8 @@ inline int input_gradient_images(const Problem& p, const float* gy, const float*
             const Int channel = task / stretches, start = task % stretches * kStretch;
             lanes_to_images(lanes + (channel * w.inputs + start) * width, width, images,
                             smaller(kStretch, w.inputs - start),
-                            gx + (image * p.channels + channel) * w.inputs + start, p.channels * w.inputs);
+                            gx + (image * p.channels + channel) * w.inputs + start, p.channels * w.inputs,
+                            p.images * p.channels * w.inputs > kStreamed);
         });
     }
     return STRIATE_OK;

@@ -36,8 +36,13 @@ inline void images_to_lanes(const float* from, Int image, Int images, Int positi
     }
 }
 
-// The way back: to[i * image + j] = from[j * from_row + i].
-inline void lanes_to_images(const float* from, Int from_row, Int images, Int positions, float* to, Int image) {
+// Results that are larger than this do not stay in a cache until they are read.
+constexpr Int kStreamed = 2 << 20;
+
+// The way back: to[i * image + j] = from[j * from_row + i]. `streamed`: whole lines go past the caches.
+inline void lanes_to_images(const float* from, Int from_row, Int images, Int positions, float* to, Int image,
+                            bool streamed) {
+    streamed = streamed && reinterpret_cast<uintptr_t>(to) % (V * sizeof(float)) == 0 && image % V == 0;
     for (Int j = 0; j < positions; j += V) {
         Int rows = smaller(V, positions - j);
         for (Int i = 0; i < images; i += V) {
@@ -47,10 +52,16 @@ inline void lanes_to_images(const float* from, Int from_row, Int images, Int pos
             transpose(tile);
             for (Int c = 0; c < columns; ++c) {
                 float* row = to + (i + c) * image + j;
-                rows == V ? store(row, tile[c]) : store(row, tile[c], rows);
+                if (rows < V)
+                    store(row, tile[c], rows);
+                else if (streamed)
+                    stream(row, tile[c]);
+                else
+                    store(row, tile[c]);
             }
         }
     }
+    if (streamed) fence();
 }
 
 // The window of one position and image, its channels one after the other as in the weight, zeros for padding.

@@ -37,6 +37,9 @@ inline Vec load(const float* from) { return _mm512_loadu_ps(from); }
 inline void store(float* to, Vec value) { _mm512_storeu_ps(to, value); }
 inline Vec load(const float* from, int64_t n) { return _mm512_maskz_loadu_ps(first(n), from); }
 inline void store(float* to, Vec value, int64_t n) { _mm512_mask_storeu_ps(to, first(n), value); }
+// A whole cache line, past the caches: nothing is read to be overwritten. fence() before another thread reads it.
+inline void stream(float* to, Vec value) { _mm512_stream_ps(to, value); }
+inline void fence() { _mm_sfence(); }
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
@@ -104,6 +107,9 @@ inline Vec load(const float* from) { return _mm256_loadu_ps(from); }
 inline void store(float* to, Vec value) { _mm256_storeu_ps(to, value); }
 inline Vec load(const float* from, int64_t n) { return _mm256_maskload_ps(from, first(n)); }
 inline void store(float* to, Vec value, int64_t n) { _mm256_maskstore_ps(to, first(n), value); }
+// Half a line is no gain.
+inline void stream(float* to, Vec value) { store(to, value); }
+inline void fence() {}
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
@@ -161,6 +167,8 @@ inline void store(float* to, Vec value, int64_t n) {
     for (int i = 0; i < V; ++i)
         if (i < n) to[i] = value[i];
 }
+inline void stream(float* to, Vec value) { store(to, value); }
+inline void fence() {}
 inline Vec add(Vec a, Vec b) { return a + b; }
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec load(const bfloat16* from) { return Vec{widen(from[0]), widen(from[1]), widen(from[2]), widen(from[3])}; }
