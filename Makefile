@@ -41,7 +41,7 @@ check: $(VENV)/.has-shrink-onnx-test-check ## formatting, lint, types, and the m
 
 # Layers that the driver makes up; the thread sanitizer is slow, and does not follow a fork.
 SANITIZE = cmake -S csrc -B build/$(1) -DSTRIATE_DRIVER=ON -DSTRIATE_SANITIZE=$(2) -DCMAKE_BUILD_TYPE=Release && \
-	cmake --build build/$(1) --target driver && build/$(1)/driver
+	cmake --build build/$(1) --target driver --parallel && build/$(1)/driver
 
 sanitize: ## the kernels under the address, undefined-behaviour and thread sanitizers (g++ or clang++, cmake)
 	$(call SANITIZE,sanitize-address,address$(comma)undefined) 100

@@ -26,7 +26,6 @@ from torch import Tensor
 from striate.ops import cpu
 from striate.ops.tables import WindowTables
 
-
 Clock = Callable[[], float]
 
 

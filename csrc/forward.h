@@ -217,7 +217,11 @@ struct TapsAtPosition {
             Vec values[N];
 #pragma GCC unroll 4
             for (int n = 0; n < N; ++n) values[n] = load(from + n * window_row + t);
-            accumulate(acc, values, [&](int r) { return load(factors + r * terms + t); });
+            accumulate(acc, values, [&](int r) {
+                // The rows that come next; with fewer images to a weight the hardware keeps up by itself.
+                if constexpr (N >= 3) __builtin_prefetch(factors + (r + R) * terms + t, 0, 2);
+                return load(factors + r * terms + t);
+            });
         }
         if (t < terms) {
             Vec values[N];

@@ -75,6 +75,7 @@ struct TapGradients {
     Int gy_row, outputs;
     float* gx;            // the first channel at the base of the position
     Int gx_channel, width;
+    Int to_next;          // from these weights to those of the next position
 
     template <int R, int S>
     void block(Int row, Int vector) const {
@@ -98,6 +99,9 @@ struct TapGradients {
         for (Int o = 0; o < outputs; ++o, at += terms, from += gy_row) {
             Vec values[S];
             load_all<S>(values, from);
+            // A step goes to another output's row, where the hardware foresees nothing.
+            __builtin_prefetch(factors[0] + at + to_next, 0, 2);
+            if constexpr (R > 16) __builtin_prefetch(factors[R / 2] + at + to_next, 0, 2);
 #pragma GCC unroll 24
             for (int r = 0; r < R; ++r) {
                 Vec factor = splat(factors[r][at]);
@@ -140,6 +144,7 @@ inline int input_gradient_images(const Problem& p, const float* gy, const float*
             job.gy_row = V * width;
             job.gx_channel = w.inputs * width;
             job.width = width;
+            job.to_next = w.own_kernels ? p.outputs * p.terms : 0;
             for (Int tile = chunks.begin(chunk); tile < end; tile += V) {
                 const Int positions = smaller(V, end - tile);
                 for (Int o = 0; o < p.group_outputs; o += outputs_at_once) {

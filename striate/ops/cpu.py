@@ -136,7 +136,7 @@ def _raise_for(status: int, what: str) -> None:
 class Windows:
     """Tables that the library has checked and keeps; made once for a layer's geometry, for any channels.
 
-    >>> windows = Windows(WindowTables.from_axes([3], [[[0, 1], [1, 2]]]))  # doctest: +SKIP
+    Raises RuntimeError where the library is missing, ValueError for tables that it refuses.
     """
 
     def __init__(self, tables: WindowTables) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,12 @@ from torch import Tensor
 
 from striate.ops.tables import WindowTables
 
-MODES = {"zeros": None, "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+MODES: dict[str, Any] = {
+    "zeros": "constant",
+    "reflect": "reflect",
+    "replicate": "edge",
+    "circular": "wrap",
+}
 
 
 def axis_table(
@@ -20,10 +26,8 @@ def axis_table(
 ) -> np.ndarray:
     """(outputs, taps) along one axis, by padding the indices themselves as numpy pads."""
     indices = np.arange(size)
-    if mode == "zeros":
-        indices = np.pad(indices, pad, constant_values=-1)
-    else:
-        indices = np.pad(indices, pad, mode=MODES[mode])  # type: ignore[call-overload]
+    options: dict[str, Any] = {"constant_values": -1} if mode == "zeros" else {}
+    indices = np.pad(indices, pad, mode=MODES[mode], **options)
     starts = range(0, len(indices) - dilation * (kernel - 1), stride)
     return np.array(
         [indices[start : start + dilation * kernel : dilation][:kernel] for start in starts]
