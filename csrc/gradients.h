@@ -117,13 +117,22 @@ struct TapGradients {
     }
 };
 
+inline void copy_rows(const float* from, Int from_row, Int rows, Int count, float* to, Int to_row) {
+    for (Int r = 0; r < rows; ++r)
+        std::memcpy(to + r * to_row, from + r * from_row, static_cast<std::size_t>(count) * sizeof(float));
+}
+
 inline int input_gradient_images(const Problem& p, const float* gy, const float* weight, float* gx) {
     const Windows& w = *p.windows;
     const Int width = images_per_pass(p.images);
     const Int part = channels_per_part(p), parts = ceil_div(p.group_channels, part);
     const Chunks chunks = chunks_of(w, p.groups * parts);
     const Int outputs_at_once = smaller(p.group_outputs, 64);
-    const Int private_floats = outputs_at_once * V * width;
+    // Rows of weights are read across, an output a step. Where they are long, each step is on another page and in the
+    // same few sets of the first cache: a copy of the part in use is then read instead.
+    const bool packs = p.terms >= 1024;
+    const Int gradients_floats = outputs_at_once * V * width, packed_row = whole_vectors(part * w.taps);
+    const Int private_floats = gradients_floats + (packs ? outputs_at_once * packed_row : 0);
     const Int lanes_floats = p.channels * w.inputs * width;
     float* lanes = scratch(lanes_floats + p.threads * private_floats);
     if (lanes == nullptr) return STRIATE_NO_MEMORY;
@@ -139,12 +148,13 @@ inline int input_gradient_images(const Problem& p, const float* gy, const float*
             const Int end = smaller(chunks.begin(chunk) + chunks.size, w.positions);
             float* transposed = lanes + lanes_floats + worker * private_floats;
             TapGradients job;
-            job.terms = p.terms;
+            float* packed = transposed + gradients_floats;
+            job.terms = packs ? packed_row : p.terms;
             job.taps = w.taps;
             job.gy_row = V * width;
             job.gx_channel = w.inputs * width;
             job.width = width;
-            job.to_next = w.own_kernels ? p.outputs * p.terms : 0;
+            job.to_next = w.own_kernels && !packs ? p.outputs * p.terms : 0;
             for (Int tile = chunks.begin(chunk); tile < end; tile += V) {
                 const Int positions = smaller(V, end - tile);
                 for (Int o = 0; o < p.group_outputs; o += outputs_at_once) {
@@ -160,6 +170,10 @@ inline int input_gradient_images(const Problem& p, const float* gy, const float*
                         job.inside_count = pattern.tap_count;
                         job.weight = weight + (w.kernel[at] * p.outputs + output) * p.terms +
                                      task % parts * part * w.taps;
+                        if (packs) {
+                            copy_rows(job.weight, p.terms, job.outputs, channels * w.taps, packed, packed_row);
+                            job.weight = packed;
+                        }
                         job.gy = transposed + (at - tile) * width;
                         job.gx = lanes + (channel * w.inputs + w.base[at]) * width;
                         cover(job, channels * job.inside_count, width / V);
