@@ -99,7 +99,11 @@ def test_every_requirement_is_pinned_and_the_pin_is_in_its_range() -> None:
     assert pins["torch"] == "2.13.0"
     # What make does not install is not pinned: `hub` is heavy, and no test needs it.
     extras = {k: v for k, v in project["optional-dependencies"].items() if k not in ("hub", "all")}
-    for text in [*build, *project["dependencies"], *(text for some in extras.values() for text in some)]:
+    for text in [
+        *build,
+        *project["dependencies"],
+        *(text for some in extras.values() for text in some),
+    ]:
         required = Requirement(text)
         assert required.specifier.contains(pins[required.name]), text
 
