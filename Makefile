@@ -4,6 +4,7 @@
 #                PyTorch's own CPU index is https://download.pytorch.org/whl/cpu
 #   PYTEST_ARGS  more arguments for pytest, as in: make test PYTEST_ARGS="-k geometry -x"
 
+comma := ,
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
@@ -11,9 +12,12 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ;]*\).*/\1/p' constraints.txt)
 
 # Idle OpenMP threads that spin cost torch a factor of five when something else wants the cores.
 export OMP_WAIT_POLICY = passive
+# What builds the package is pinned like the rest; older pips know the first name, newer ones the second.
+export PIP_CONSTRAINT = $(abspath constraints.txt)
+export PIP_BUILD_CONSTRAINT = $(abspath constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check clean
+.PHONY: help demo test test-slow check sanitize clean
 
 help: ## this list
 	@echo "make ..."
@@ -35,14 +39,21 @@ check: $(VENV)/.has-shrink-onnx-test-check ## formatting, lint, types, and the m
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-clean: ## remove .venv and what tools cached
-	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+# Layers that the driver makes up; the thread sanitizer is slow, and does not follow a fork.
+SANITIZE = cmake -S csrc -B build/$(1) -DSTRIATE_DRIVER=ON -DSTRIATE_SANITIZE=$(2) -DCMAKE_BUILD_TYPE=Release && \
+	cmake --build build/$(1) --target driver --parallel && build/$(1)/driver
+
+sanitize: ## the kernels under the address, undefined-behaviour and thread sanitizers (g++ or clang++, cmake)
+	$(call SANITIZE,sanitize-address,address$(comma)undefined) 100
+	$(call SANITIZE,sanitize-thread,thread) 40 no-fork
+
+clean: ## remove .venv, what was built and what tools cached
+	rm -rf $(VENV) build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 
 # ---- the environment -------------------------------------------------------------------------
 # .has-A-B: striate is installed with the extras A and B. Each is a file written when pip is done,
 # so a second call installs nothing, and an interrupted one is taken up again.
 
-comma := ,
 find_python = $(shell sh tools/find_python.sh $(PYTHON))
 
 $(VENV)/.made:
@@ -59,7 +70,7 @@ $(VENV)/.has-torch: $(VENV)/.made constraints.txt
 	@$(if $(TORCH_INDEX),$(BIN)/python -m pip install -q --no-deps --index-url $(TORCH_INDEX) "$(TORCH)",:)
 	@touch $@
 
-$(VENV)/.has-%: $(VENV)/.has-torch pyproject.toml constraints.txt
+$(VENV)/.has-%: $(VENV)/.has-torch pyproject.toml constraints.txt $(wildcard csrc/*)
 	@echo "striate: installing striate[$(subst -,$(comma),$*)] into $(VENV)"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e ".[$(subst -,$(comma),$*)]"
 	@touch $@

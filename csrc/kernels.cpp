@@ -1,0 +1,9 @@
+// The kernels for one instruction set: compiled once for each, with STRIATE_KERNELS naming the result.
+#include "gradients.h"
+
+namespace striate {
+
+extern const Kernels STRIATE_KERNELS;
+const Kernels STRIATE_KERNELS = {V, &forward<float>, &forward<bfloat16>, &input_gradient, &weight_gradient};
+
+}  // namespace striate
