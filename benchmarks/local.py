@@ -64,6 +64,7 @@ class Journal:
 
 
 def write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_text(text)
     os.replace(part, path)

@@ -127,7 +127,7 @@ def _never_slower(rows: Sequence[Row], direction: str) -> Target:
     slower = {row["shape"]: slower_than(against(row, OURS, OTHERS)) for row in rows}
     texts = [f"{shape} ({', '.join(peers)})" for shape, peers in slower.items() if peers]
     counted = f"{len(rows)} shape{'s' * (len(rows) != 1)}"
-    met = None if not _complete(rows) else not texts
+    met = (not texts) if texts or _complete(rows) else None
     return Target(asked, f"slower on {'; '.join(texts)}" if texts else f"none of {counted}", met)
 
 
@@ -139,7 +139,8 @@ def _extra_target(rows: Sequence[Row], direction: str) -> Target:
     worst = max(shares, key=lambda shape: shares[shape])
     over_it = sum(share > EXTRA for share in shares.values())
     more = f"; {over_it} of {len(shares)} shapes above" if over_it else ""
-    return Target(asked, f"at most {100 * shares[worst]:.1f} % ({worst}){more}", not over_it)
+    met = (not over_it) if over_it or set(TARGETS) <= set(shares) else None
+    return Target(asked, f"at most {100 * shares[worst]:.1f} % ({worst}){more}", met)
 
 
 def _article_target(rows: Sequence[Row], direction: str) -> Target:
