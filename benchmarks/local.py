@@ -6,7 +6,7 @@
 For each shape results are first compared with a float64 computation. Then ours (the public function) and the peers run
 in turns, in another order each turn; a ratio is of the two runs of one turn, and what is printed is its median with
 the middle half or with the interval of a sign test. The bound is the larger of bytes / bandwidth and FLOPs / peak,
-both measured here, before and after the shape; bytes are those of input, weight and output, each once. Weights rotate
+both measured in each turn; bytes are those of input, weight and output, each once. Weights rotate
 through more than four times the last cache. Each row is in FILE.jsonl as soon as it is there; `--resume` goes on
 after it.
 """
@@ -27,8 +27,10 @@ from typing import Any
 import local_machine
 import local_memory
 import local_table
+from local_machine import Gauge
 from local_peers import OURS, PEERS, UNFOLD
 from local_shapes import DIRECTIONS, SHAPES, Shape
+from local_statistics import median
 from local_timing import Settings, time_shape
 
 Row = dict[str, Any]
@@ -74,6 +76,7 @@ def measured(
     journal: Journal,
     shapes: Sequence[Shape],
     directions: Sequence[str],
+    gauge: Gauge,
     settings: Settings,
     threads: int,
 ) -> Iterator[Row]:
@@ -87,7 +90,7 @@ def measured(
         ]
         if left:
             say(f"{shape.name}: {shape.text}, {shape.weight_bytes / 1e6:.1f} MB of weights")
-            yield from time_shape(shape, left, PEERS, settings, say)
+            yield from time_shape(shape, left, PEERS, gauge, settings, say)
         for direction in directions:
             if memory is None and not journal.has("memory", shape=shape.name, direction=direction):
                 yield from local_memory.of_peers(shape, direction, (OURS, UNFOLD), threads)
@@ -102,13 +105,12 @@ def say(text: str) -> None:
 def said(row: Row) -> str:
     """A row in one line, for those who wait."""
     if row["kind"] == "time":
-        names = row["times"]
-        medians = {name: local_table.over(times, 1e-3).median for name, times in names.items()}
-        shown = ", ".join(f"{name} {median:.2f}" for name, median in medians.items())
-        bound, turns = row["bound"], len(names[OURS])
+        medians = {name: 1e3 * median(times) for name, times in row["times"].items()}
+        shown = ", ".join(f"{name} {milliseconds:.2f}" for name, milliseconds in medians.items())
+        bound, turns = row["bound"], len(row["bound"]["seconds"])
         return (
-            f"  {row['direction']}, {turns} turns, ms: bound {bound['seconds'] * 1e3:.2f} ({bound['limit']}, "
-            f"{bound['bandwidth'] / 1e9:.0f} GB/s, {bound['peak'] / 1e9:.0f} GFLOP/s), {shown}"
+            f"  {row['direction']}, {turns} turns, ms: bound {1e3 * median(bound['seconds']):.2f} "
+            f"({bound['limit']}, {bound['bandwidth'] / 1e9:.0f} GB/s, {bound['peak'] / 1e9:.0f} GFLOP/s), {shown}"
         )
     if row["kind"] == "memory":
         part = 100 * row["extra"] / row["tensors"]
@@ -268,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not journal.rows:
         journal.add(where)
     start = time.perf_counter()
-    for row in measured(journal, shapes, directions, settings, options.threads):
+    for row in measured(journal, shapes, directions, Gauge(), settings, options.threads):
         journal.add(row)
         say(said(row))
     say(f"{time.perf_counter() - start:.0f} s in all")

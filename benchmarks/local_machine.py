@@ -30,29 +30,32 @@ class Machine:
         by_bytes, by_flops = moved / self.bandwidth, flops / self.peak
         return max(by_bytes, by_flops), "memory" if by_bytes > by_flops else "arithmetic"
 
-    def better(self, other: Machine) -> Machine:
-        return Machine(max(self.bandwidth, other.bandwidth), max(self.peak, other.peak))
 
+class Gauge:
+    """Reading memory and multiplying matrices, by torch on the threads that it is given, whenever it is asked.
 
-def measure(megabytes: int = 512, side: int = 2048) -> Machine:
-    """Reading memory and multiplying matrices, by torch on the threads that it is given; the best of some.
-
-    Memory is read by a sum and by a matrix times a vector, as neither is the faster one everywhere.
+    Memory is read by a sum and by a matrix times a vector, as neither is the faster one everywhere. What a machine
+    that others use too can do changes by the minute, so each turn of a race has its own measurement.
     """
-    columns = 1 << 17
-    large, vector = torch.ones(megabytes * 1_000_000 // 4 // columns, columns), torch.ones(columns)
-    square = torch.ones(side, side)
-    reading = min(_best(large.sum, 4), _best(lambda: large @ vector, 4))
-    return Machine(large.numel() * 4 / reading, 2 * side**3 / _best(lambda: square @ square, 4))
+
+    def __init__(self, megabytes: int = 512, side: int = 1536) -> None:
+        columns = 1 << 17
+        rows = max(1, megabytes * 1_000_000 // 4 // columns)
+        self._large, self._vector = torch.ones(rows, columns), torch.ones(columns)
+        self._square = torch.ones(side, side)
+        self.measure()  # the first time, memory and threads are new
+
+    def measure(self) -> Machine:
+        large, square = self._large, self._square
+        reading = min(_seconds(large.sum), _seconds(lambda: large @ self._vector))
+        multiplying = min(_seconds(lambda: square @ square) for _ in range(2))
+        return Machine(large.numel() * 4 / reading, 2 * len(square) ** 3 / multiplying)
 
 
-def _best(run: Callable[[], object], rounds: int) -> float:
-    times = []
-    for _ in range(rounds + 1):  # the first one warms up
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def last_cache() -> int | None:

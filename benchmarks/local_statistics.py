@@ -57,9 +57,13 @@ def paired(ours: Times, theirs: Times) -> list[float]:
     return [mine / other for mine, other in pairs if mine is not None and other is not None]
 
 
-def over(times: Times, bound: float) -> Spread:
-    """Times in units of the bound."""
-    return Spread.of([one / bound for one in times if one is not None])
+def over(row: dict[str, Any], peer: str) -> Spread:
+    """A peer's times in units of the bound of each turn."""
+    return Spread.of(paired(row["times"][peer], row["bound"]["seconds"]))
+
+
+def median(times: Times) -> float:
+    return statistics.median(one for one in times if one is not None)
 
 
 def against(row: dict[str, Any], ours: str, peers: Sequence[str]) -> dict[str, Spread]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from local_peers import COMPILED, GIST, JAX, KERNELS, OURS, PLAIN, UNFOLD
 from local_shapes import DIRECTIONS, TARGETS
-from local_statistics import SLOWER, Spread, against, best, over, slower_than
+from local_statistics import SLOWER, Spread, against, best, median, over, slower_than
 
 DASH = "—"
 TITLES = {"forward": "Forward", "backward": "Forward and backward"}
@@ -88,9 +88,7 @@ def _complete(rows: Iterable[Row]) -> bool:
 
 def _bound_targets(rows: Sequence[Row]) -> list[Target]:
     found = {
-        row["shape"]: max(1.0, over(row["times"][OURS], row["bound"]["seconds"]).median)
-        for row in rows
-        if row["shape"] in TARGETS
+        row["shape"]: max(1.0, over(row, OURS).median) for row in rows if row["shape"] in TARGETS
     }
     mean, worst = (
         f"forward, {what} over {TARGETS[0]}–{TARGETS[-1]} of the times over the bound: at most {limit:g}"
@@ -169,15 +167,19 @@ def _speed(rows: Sequence[Row]) -> str:
 
 
 def _speed_row(row: Row) -> list[str]:
-    times, bound = row["times"], row["bound"]["seconds"]
     ratios = against(row, OURS, OTHERS)
     fastest = best(ratios)
-    kernels = f"{over(times[KERNELS], bound).median:.2f}" if KERNELS in times else DASH
-    found = over(times[OURS], bound)
+    kernels = f"{over(row, KERNELS).median:.2f}" if KERNELS in row["times"] else DASH
+    found = over(row, OURS)
     cells = [
-        row["shape"], row["text"], _milliseconds(found.median * bound), _milliseconds(bound), row["bound"]["limit"],
-        f"{found.median:.2f} ({found.quartiles[0]:.2f}–{found.quartiles[1]:.2f})", kernels,
-    ]  # fmt: skip
+        row["shape"],
+        row["text"],
+        _milliseconds(median(row["times"][OURS])),
+        _milliseconds(median(row["bound"]["seconds"])),
+        row["bound"]["limit"],
+        f"{found.median:.2f} ({found.quartiles[0]:.2f}–{found.quartiles[1]:.2f})",
+        kernels,
+    ]
     if fastest is None:
         return [*cells, DASH, DASH, DASH]
     low, high = ratios[fastest].interval

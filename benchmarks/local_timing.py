@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import local_machine
+from local_machine import Gauge, Machine
 from local_peers import KERNELS, OURS, Peer, Ready
 from local_shapes import Problem, Shape
 from torch import Tensor
@@ -77,7 +77,12 @@ class Disagreement(Exception):
 
 
 def time_shape(
-    shape: Shape, directions: Sequence[str], peers: Sequence[Peer], settings: Settings, say: Say
+    shape: Shape,
+    directions: Sequence[str],
+    peers: Sequence[Peer],
+    gauge: Gauge,
+    settings: Settings,
+    say: Say,
 ) -> Iterator[dict[str, Any]]:
     """A row for each direction, when it is done; raise `Disagreement`."""
     problem = Problem.of(shape)
@@ -85,7 +90,7 @@ def time_shape(
     rings = Rings.of(shape, settings.rotate)
     for direction in directions:
         part = expected[:1] if direction == "forward" else expected
-        yield time_direction(problem, direction, peers, part, rings, settings, say)
+        yield time_direction(problem, direction, peers, part, rings, gauge, settings, say)
 
 
 def time_direction(
@@ -94,11 +99,11 @@ def time_direction(
     peers: Sequence[Peer],
     expected: tuple[Tensor, ...],
     rings: Rings,
+    gauge: Gauge,
     settings: Settings,
     say: Say,
 ) -> dict[str, Any]:
     shape = problem.shape
-    before = local_machine.measure()
     runners: dict[str, Callable[[], Any]] = {}
     skipped: dict[str, str] = {}
     errors: dict[str, float] = {}
@@ -116,9 +121,11 @@ def time_direction(
         else:
             skipped[peer.name] = reason
             say(f"  {peer.name} is left out: {reason}")
-    times = race(runners, settings.rounds, settings.seconds)
-    machine = before.better(local_machine.measure())
-    seconds, limit = machine.bound(shape.moved_bytes(direction), shape.flops(direction))
+    times, machines = race(runners, gauge, settings.rounds, settings.seconds)
+    moved, flops = shape.moved_bytes(direction), shape.flops(direction)
+    bandwidth, peak = (
+        statistics.median(getattr(one, name) for one in machines) for name in ("bandwidth", "peak")
+    )
     chosen = backend.choose(problem.x, problem.weight, kernels=shape.grid.kernels)
     return {
         "kind": "time",
@@ -127,12 +134,12 @@ def time_direction(
         "direction": direction,
         "backend": str(chosen),
         "bound": {
-            "seconds": seconds,
-            "limit": limit,
-            "bytes": shape.moved_bytes(direction),
-            "flops": shape.flops(direction),
-            "bandwidth": machine.bandwidth,
-            "peak": machine.peak,
+            "limit": Machine(bandwidth, peak).bound(moved, flops)[1],
+            "bytes": moved,
+            "flops": flops,
+            "bandwidth": bandwidth,
+            "peak": peak,
+            "seconds": [one.bound(moved, flops)[0] for one in machines],
         },
         "errors": errors,
         "skipped": skipped,
@@ -175,10 +182,14 @@ def _error(
 
 
 def race(
-    runners: Mapping[str, Callable[[], Any]], rounds: int, seconds: float
-) -> dict[str, list[float | None]]:
-    """The seconds of each runner in each turn, None where it did not run; in another order every turn."""
+    runners: Mapping[str, Callable[[], Any]], gauge: Gauge, rounds: int, seconds: float
+) -> tuple[dict[str, list[float | None]], list[Machine]]:
+    """The seconds of each runner in each turn, None where it did not run, and what the machine could do in the turn.
+
+    The order is another one every turn.
+    """
     times: dict[str, list[float | None]] = {name: [] for name in runners}
+    machines: list[Machine] = []
     running = set(runners)
     order = list(runners)
     shuffle = random.Random(0).shuffle
@@ -189,10 +200,12 @@ def race(
                 break
             if turn == FEWEST:
                 running = _near(times)
+            _settle()
+            machines.append(gauge.measure())
             shuffle(order)
             for name in order:
                 times[name].append(_seconds(runners[name]) if name in running else None)
-    return times
+    return times, machines
 
 
 def _near(times: Mapping[str, list[float | None]]) -> set[str]:

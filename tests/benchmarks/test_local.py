@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from local_machine import Gauge
 from local_peers import KERNELS, OURS, PEERS, PLAIN, UNFOLD, Peer, Ready
 from local_shapes import DIRECTIONS, SHAPES, TARGETS, Problem, Shape
 from local_statistics import Spread, paired, sign_interval
@@ -35,12 +36,10 @@ SETTINGS = Settings(rounds=6, seconds=1, rotate=10_000, most_bytes=10**8, longes
 QUICK = tuple(peer for peer in PEERS if peer.name != local_peers.COMPILED)
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is measured in no time, and the same cores and threads afterwards."""
-    measure = local.local_machine.measure
-    monkeypatch.setattr(local.local_machine, "measure", lambda: measure(2, 64))
-    monkeypatch.setattr(local.local_machine, "use_cores", lambda threads: None)
+@pytest.fixture(scope="module")
+def gauge() -> Gauge:
+    """A machine that is measured in no time."""
+    return Gauge(megabytes=2, side=64)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -73,7 +72,7 @@ def test_what_the_plain_path_gives_in_float64_is_the_definition() -> None:
         torch.testing.assert_close(found[:, :, row, column], right, rtol=1e-4, atol=1e-4)
 
 
-def test_a_peer_that_computes_something_else_stops_everything() -> None:
+def test_a_peer_that_computes_something_else_stops_everything(gauge: Gauge) -> None:
     def wrong(problem: Problem, direction: str) -> Ready:
         return local_peers.torch_ready(
             lambda x, weight: torch.full_like(problem.y_gradient, torch.nan), problem, direction
@@ -81,23 +80,25 @@ def test_a_peer_that_computes_something_else_stops_everything() -> None:
 
     peers = (Peer("wrong", local_peers.nothing, local_peers.no_scratch, wrong),)
     with pytest.raises(Disagreement, match="wrong, plain, forward: off by nan"):
-        list(local_timing.time_shape(SMALL[0], ["forward"], peers, SETTINGS, print))
+        list(local_timing.time_shape(SMALL[0], ["forward"], peers, gauge, SETTINGS, print))
 
 
-def test_a_peer_that_needs_too_much_is_left_out_and_said() -> None:
+def test_a_peer_that_needs_too_much_is_left_out_and_said(gauge: Gauge) -> None:
     said: list[str] = []
     settings = Settings(6, 1, 10_000, most_bytes=1000, longest=10)
-    [row] = local_timing.time_shape(SMALL[0], ["forward"], QUICK, settings, said.append)
+    [row] = local_timing.time_shape(SMALL[0], ["forward"], QUICK, gauge, settings, said.append)
     assert row["skipped"][UNFOLD] == "needs 0.0 GB"
     assert UNFOLD not in row["times"]
     assert f"  {UNFOLD} is left out: needs 0.0 GB" in said
 
 
-def test_far_slower_peers_stop_early_and_turns_stay_paired() -> None:
+def test_far_slower_peers_stop_early_and_turns_stay_paired(gauge: Gauge) -> None:
     def sleep(seconds: float) -> Any:
         return lambda: local_timing.time.sleep(seconds)
 
-    times = local_timing.race({OURS: sleep(0.002), UNFOLD: sleep(0.02)}, rounds=8, seconds=60)
+    runners = {OURS: sleep(0.002), UNFOLD: sleep(0.02)}
+    times, machines = local_timing.race(runners, gauge, rounds=8, seconds=60)
+    assert len(machines) == len(times[OURS]) == 8
     assert [one is None for one in times[UNFOLD]] == [False] * local_timing.FEWEST + [True] * 2
     assert None not in times[OURS]
     assert len(paired(times[OURS], times[UNFOLD])) == local_timing.FEWEST
@@ -123,7 +124,7 @@ def test_every_copy_of_a_weight_has_its_turn() -> None:
 
 
 def row(shape: str, direction: str, **times: list[float]) -> dict[str, Any]:
-    bound = {"seconds": 1.0, "limit": "memory"}
+    bound = {"seconds": [1.0] * 6, "limit": "memory"}
     return {
         "kind": "time", "shape": shape, "text": "", "direction": direction, "bound": bound,
         "skipped": {}, "errors": {}, "times": {name.replace("_", " "): each for name, each in times.items()},
@@ -158,7 +159,11 @@ def test_part_of_the_list_meets_no_target() -> None:
     assert not any(target.met for target in found)
 
 
-def test_a_run_writes_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_writes_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gauge: Gauge
+) -> None:
+    monkeypatch.setattr(local, "Gauge", lambda: gauge)
+    monkeypatch.setattr(local.local_machine, "use_cores", lambda threads: None)
     monkeypatch.setattr(local, "SHAPES", SMALL[:1])
     monkeypatch.setattr(local, "PEERS", QUICK)
     document = tmp_path / "page.md"
