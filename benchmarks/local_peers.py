@@ -138,7 +138,7 @@ def spread(shape: Shape, weight: Tensor) -> Tensor:
 
 def whole_blocks(shape: Shape) -> str | None:
     odd = any(size % shape.share for size in shape.grid.output_size)
-    return "its blocks are not all whole" if odd else None
+    return "takes whole blocks only" if odd else None
 
 
 def unfold_bmm(problem: Problem, direction: str) -> Ready:
@@ -189,7 +189,7 @@ def compiled_einsum(problem: Problem, direction: str) -> Ready:
 def a_compiler(shape: Shape) -> str | None:
     named = os.environ.get("CXX")
     found = any(shutil.which(name) for name in ([named] if named else ["g++", "clang++"]))
-    return None if found else "torch.compile needs a C++ compiler (g++ or clang++)"
+    return None if found else "needs a C++ compiler (g++ or clang++)"
 
 
 def gist_obstacle(shape: Shape) -> str | None:
@@ -266,7 +266,7 @@ def kernels_there(shape: Shape) -> str | None:
 def jax_obstacle(shape: Shape) -> str | None:
     if importlib.util.find_spec("jax") is None:
         return "is not installed"
-    return "conv_general_dilated_local has no groups" if shape.groups > 1 else None
+    return "has no groups" if shape.groups > 1 else None
 
 
 def jax_local(problem: Problem, direction: str) -> Ready:

@@ -218,17 +218,18 @@ def _times(ratio: Spread | None) -> str:
 
 
 def _left_out(rows: Sequence[Row]) -> list[str]:
-    reasons: dict[tuple[str, str], list[str]] = {}
+    """Which peers did not run, and where ours ran without its kernels; each with the reason."""
+    reasons: dict[str, list[str]] = {}
     for row in rows:
-        for peer, reason in row["skipped"].items():
-            reasons.setdefault((peer, reason), []).append(row["shape"])
-    if not reasons:
-        return []
-    texts = [
-        f"{peer} {reason} ({', '.join(shapes) if len(shapes) < len(rows) else 'all'})"
-        for (peer, reason), shapes in reasons.items()
+        texts = [f"{peer} is left out: it {reason}" for peer, reason in row["skipped"].items()]
+        if not row["backend"].startswith("cpu"):
+            texts.append(f"ours is the plain path: {row['backend'].partition(': ')[2]}")
+        for text in texts:
+            reasons.setdefault(text, []).append(row["shape"])
+    return [
+        f"{', '.join(shapes) if len(shapes) < len(rows) else 'All shapes'}: {text}."
+        for text, shapes in reasons.items()
     ]
-    return [f"Left out: {'; '.join(texts)}."]
 
 
 def _memory(rows: Sequence[Row]) -> str:

@@ -126,7 +126,7 @@ def time_direction(
     bandwidth, peak = (
         statistics.median(getattr(one, name) for one in machines) for name in ("bandwidth", "peak")
     )
-    chosen = backend.choose(problem.x, problem.weight, kernels=shape.grid.kernels)
+    chosen = backend.choose(problem.x, problem.weight, grid=shape.grid)
     return {
         "kind": "time",
         "shape": shape.name,

@@ -127,7 +127,7 @@ def row(shape: str, direction: str, **times: list[float]) -> dict[str, Any]:
     bound = {"seconds": [1.0] * 6, "limit": "memory"}
     return {
         "kind": "time", "shape": shape, "text": "", "direction": direction, "bound": bound,
-        "skipped": {}, "errors": {}, "times": {name.replace("_", " "): each for name, each in times.items()},
+        "backend": "cpu: compiled", "skipped": {}, "errors": {}, "times": {name.replace("_", " "): each for name, each in times.items()},
     }  # fmt: skip
 
 
@@ -152,6 +152,15 @@ def test_targets(ours: float, others: float, expected: list[bool]) -> None:
     found = local_table.targets(timed(ours, others))
     assert [target.met for target in found[:5]] == expected
     assert all(target.met is None and target.found == "—" for target in found[5:])
+
+
+def test_what_did_not_run_is_in_the_tables() -> None:
+    rows = timed(1.0, 12.0)
+    rows[0]["skipped"] = {UNFOLD: "needs 9.0 GB"}
+    rows[1]["backend"] = "reference: there is no compiler"
+    text = local_table.tables(rows)
+    assert f"A: {UNFOLD} is left out: it needs 9.0 GB." in text
+    assert "A: ours is the plain path: there is no compiler." in text
 
 
 def test_part_of_the_list_meets_no_target() -> None:
