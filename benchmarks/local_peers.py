@@ -257,7 +257,8 @@ def kernels_alone(problem: Problem, direction: str) -> Ready:
 
 
 def kernels_there(shape: Shape) -> str | None:
-    return cpu.missing()
+    missing = cpu.missing()
+    return None if missing is None else f"is not there: {missing}"
 
 
 # ---- JAX

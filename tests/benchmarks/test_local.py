@@ -125,10 +125,18 @@ def test_every_copy_of_a_weight_has_its_turn() -> None:
 
 def row(shape: str, direction: str, **times: list[float]) -> dict[str, Any]:
     bound = {"seconds": [1.0] * 6, "limit": "memory"}
+    named = {name.replace("_", " "): each for name, each in times.items()}
     return {
-        "kind": "time", "shape": shape, "text": "", "direction": direction, "bound": bound,
-        "backend": "cpu: compiled", "skipped": {}, "errors": {}, "times": {name.replace("_", " "): each for name, each in times.items()},
-    }  # fmt: skip
+        "kind": "time",
+        "shape": shape,
+        "text": "",
+        "direction": direction,
+        "backend": "cpu: compiled",
+        "bound": bound,
+        "skipped": {},
+        "errors": {},
+        "times": named,
+    }
 
 
 def timed(ours: float, others: float) -> list[dict[str, Any]]:
