@@ -91,11 +91,17 @@ def measured(
         if left:
             say(f"{shape.name}: {shape.text}, {shape.weight_bytes / 1e6:.1f} MB of weights")
             yield from time_shape(shape, left, PEERS, gauge, settings, say)
+        for direction in directions if memory is None else ():
+            lacking = [
+                peer
+                for peer in (OURS, UNFOLD)
+                if not journal.has("memory", shape=shape.name, direction=direction, peer=peer)
+            ]
+            yield from local_memory.of_peers(shape, direction, lacking, threads)
+    if memory is None and "A" in {shape.name for shape in shapes}:
         for direction in directions:
-            if memory is None and not journal.has("memory", shape=shape.name, direction=direction):
-                yield from local_memory.of_peers(shape, direction, (OURS, UNFOLD), threads)
-    if memory is None and not journal.has("article") and {"A"} & {shape.name for shape in shapes}:
-        yield from local_memory.of_article(threads)
+            if not journal.has("article", direction=direction):
+                yield local_memory.of_article(direction, threads)
 
 
 def say(text: str) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from local_peers import PEERS
-from local_shapes import DIRECTIONS, Problem, Shape
+from local_peers import PEERS, Ready
+from local_shapes import Problem, Shape
 
 from striate import nn
 
@@ -45,21 +45,22 @@ def of_peers(
     """A row for each of the peers (layers in PyTorch) that can do the shape."""
     for peer in PEERS:
         if peer.name in names and peer.obstacle(shape) is None:
+            first, again = _in_a_process(threads, _extra, peer.name, shape, direction)
             yield {
                 "kind": "memory",
                 "shape": shape.name,
                 "direction": direction,
                 "peer": peer.name,
-                "extra": _in_a_process(threads, _extra, peer.name, shape, direction),
+                "extra": first,
+                "again": again,
                 "tensors": shape.tensor_bytes(direction),
             }
 
 
-def of_article(threads: int, size: int = 1000, kernel: int = 10) -> Iterator[dict[str, Any]]:
+def of_article(direction: str, threads: int, size: int = 1000, kernel: int = 10) -> dict[str, Any]:
     """The whole process, libraries and all, that makes a `LocallyConnected2d` of 1000×1000 and runs it once."""
-    for direction in DIRECTIONS:
-        weights, peak = _in_a_process(threads, _article, size, kernel, direction)
-        yield {"kind": "article", "direction": direction, "weights": weights, "peak": peak}
+    weights, peak = _in_a_process(threads, _article, size, kernel, direction)
+    return {"kind": "article", "direction": direction, "weights": weights, "peak": peak}
 
 
 def _in_a_process(threads: int, function: Any, *arguments: Any) -> Any:
@@ -85,7 +86,8 @@ def _answer(send: Connection, threads: int, function: Any, *arguments: Any) -> N
     send.send(function(*arguments))
 
 
-def _extra(name: str, shape: Shape, direction: str) -> int:
+def _extra(name: str, shape: Shape, direction: str) -> tuple[int, int]:
+    """Of the first run, in which a layer's tables are made, and of the next, with what the first has kept."""
     _give_back_at_once()
     prepare = next(peer.prepare for peer in PEERS if peer.name == name)
     small = Problem.of(_SMALL)
@@ -95,11 +97,23 @@ def _extra(name: str, shape: Shape, direction: str) -> int:
     gc.collect()
     _libc().malloc_trim(0)
     before = _kilobytes("VmRSS")
+    first = _peak_of(ready, problem) - before
+    again = _peak_of(ready, problem) - before
+    outputs = shape.output_bytes
+    if direction == "backward":
+        outputs += shape.input_bytes + shape.weight_bytes
+    return max(0, 1024 * first - outputs), max(0, 1024 * again - outputs)
+
+
+def _peak_of(ready: Ready, problem: Problem) -> int:
+    """Kilobytes of the process at most; the results are freed on return."""
     _RESET.write_text("5")
     results = ready.run(problem.weight)
-    # Some outputs are views of more than themselves: that counts as extra.
-    outputs = sum(result.numel() * result.element_size() for result in results)
-    return max(0, 1024 * (_kilobytes("VmHWM") - before) - outputs)
+    peak = _kilobytes("VmHWM")
+    del results
+    gc.collect()
+    _libc().malloc_trim(0)
+    return peak
 
 
 def _give_back_at_once() -> None:

@@ -223,7 +223,9 @@ def test_the_journal_outlives_a_kill(tmp_path: Path) -> None:
 def test_memory_of_unfold_is_that_of_its_windows() -> None:
     shape = Shape("wide", 8, 16, (40, 40), 4, 5)
     [found] = local_memory.of_peers(shape, "forward", [UNFOLD], 1)
-    assert 1 <= found["extra"] / shape.window_bytes <= 3.5
+    # A little is found in pages that were freed before.
+    for run in ("extra", "again"):
+        assert 0.9 <= found[run] / shape.window_bytes <= 3.5
 
 
 def test_the_shapes_are_those_that_were_asked_for() -> None:
