@@ -70,7 +70,8 @@ def _rows(result: Document) -> Iterator[tuple[str, str, str, str]]:
     timed = _speed(result)
     if timed:
         for row in timed.rows:
-            yield f"ms for {row.images}", *map(words.figure, (row.before, row.after)), row.quotient
+            before_ms, after_ms = words.figure(row.before), words.figure(row.after)
+            yield f"ms for {row.images}", before_ms, after_ms, row.quotient
 
 
 def _speed(result: Document) -> Speed | None:

@@ -1,8 +1,8 @@
 """How fast a network is beside the original, and each changed layer beside the one it replaces.
 
 Both are run as they are (`striate.load` gives the same network), in evaluation mode without gradients, in turns: what
-else the machine does slows both, and within a turn they change places, so that neither always finds the caches
-as the other left them. A ratio is of the two times of one turn; above 1 the second network is the faster one.
+else the machine does slows both, and each finds the caches as the other left them. A ratio is of the two times of
+one turn; above 1 the second network is the faster one.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def timed(
     times: tuple[list[float], list[float]] = ([], [])
     calls = ((before, times[0]), (after, times[1]))
     for turn in _turns(seconds, least, most):
-        for call, taken in calls if turn % 2 == 0 else calls[::-1]:
+        for call, taken in calls:
             spent = _time(call, device)
             if turn >= 0:
                 taken.append(spent)
