@@ -12,15 +12,15 @@ dense layer, which is the larger.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from striate.nn.layer import LocalLayer
 from striate.ops import cpu
-from striate.reduce.latency import Pair, timed
+from striate.reduce.latency import backend_of, timed
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.dense import Dense
 from striate.reduce.rungs.local import Grid, Local
@@ -30,6 +30,7 @@ from striate.reduce.rungs.shared import Blocked, Shared
 from striate.reduce.rungs.split import Split
 from striate.reduce.rungs.stage import Place
 from striate.reduce.sites import Layout
+from striate.sources.zoo import keras_cnn, mlp
 
 # Rows of the identity that go through a replacement at once.
 _AT_ONCE = 512
@@ -45,6 +46,9 @@ class Site:
     grid: Grid
     share: int
     others: tuple[Rung, ...]
+    # Whose `fc1` it is, and what that network takes.
+    network: Callable[[], nn.Module] | None = None
+    example: tuple[int, ...] = ()
 
     @property
     def place(self) -> Place:
@@ -78,6 +82,8 @@ SITES = (
             Rung((LowRank(29),)),
             Rung((Pooled("avg", (14, 14), (2, 2), (2, 2)), Dense())),
         ),
+        mlp.build,
+        (1, 28, 28),
     ),
     Site(
         "cnn",  # the first dense layer of zoo:keras-cnn
@@ -90,6 +96,8 @@ SITES = (
             Rung((Pooled("avg", (3, 3), (2, 2), (2, 2)), Dense())),
             Rung((Split(16), Dense())),
         ),
+        keras_cnn.build,
+        (3, 32, 32),
     ),
     Site(
         "vgg",  # the first dense layer of VGG-16
@@ -111,7 +119,7 @@ def build(rung: Rung, place: Place) -> nn.Module:
     index = None if place.ordered else torch.randperm(place.inputs)
     module = rung.build(place, index).eval().requires_grad_(False)
     units = getattr(module, "units", None)
-    if units is not None:
+    if isinstance(units, Tensor):
         units.copy_(
             torch.randperm(rung.layout.channels * rung.layout.height * rung.layout.width)[
                 : len(units)
@@ -132,21 +140,51 @@ def same_dense(module: nn.Module, place: Place) -> nn.Linear:
     return dense
 
 
-def check(module: nn.Module, dense: nn.Linear, x: Tensor) -> None:
-    ours, theirs = module(x), dense(x)
+def in_network(site: Site, module: nn.Module, dense: nn.Linear) -> tuple[nn.Module, nn.Module]:
+    """The site's network with the dense layer, and a copy with `module` in its place."""
+    assert site.network is not None
+    before = site.network().eval().requires_grad_(False)
+    after = copy.deepcopy(before)
+    before.set_submodule("fc1", dense)
+    after.set_submodule("fc1", module)
+    return before, after
+
+
+def compare(before: nn.Module, after: nn.Module, x: Tensor, seconds: float) -> str:
+    """A cell of the table, once the two have been checked to compute the same."""
+    ours, theirs = after(x), before(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
-
-
-def backend(module: nn.Module, x: Tensor) -> str:
-    """What computes the local layer in `module`; "" if it has none."""
-    from striate.reduce.latency import _backend
-
-    return (_backend(module, lambda: module(x)) or "").split(":")[0]
-
-
-def shown(pair: Pair) -> str:
+    pair = timed(lambda: before(x), lambda: after(x), len(x), seconds=seconds)
     low, high = pair.middle_half
     return f"{pair.before_ms:.3f} → {pair.after_ms:.3f} ms, {pair.ratio:.2f} ({low:.2f}–{high:.2f})"
+
+
+@torch.inference_mode()
+def rows(site: Site, batches: list[int], seconds: float) -> Iterator[str]:
+    """The lines of a site: each rung alone, then the local ones in the site's network."""
+    for rung, place, more in site.rungs():
+        module = build(rung, place)
+        dense = same_dense(module, place)
+        xs = [torch.randn(batch, place.inputs) for batch in batches]
+        cells = [compare(dense, module, x, seconds) for x in xs]
+        share = parameters(module) / parameters(dense)
+        by = (backend_of(module, lambda: module(xs[0])) or "torch").split(":")[0]  # noqa: B023
+        name = f"{site.name}, {place.inputs} → {place.outputs}"
+        yield line(name, rung.label() + more, f"{100 * share:.1f} %", by, *cells)
+        if site.network is not None and not more and rung.kinds[0] in ("local", "blocked"):
+            before, after = in_network(site, module, dense)
+            xs = [torch.randn(batch, *site.example) for batch in batches]
+            cells = [compare(before, after, x, seconds) for x in xs]
+            share = parameters(after) / parameters(before)
+            yield line("the whole network", rung.label(), f"{100 * share:.1f} %", by, *cells)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -161,37 +199,15 @@ def main() -> None:
     batches = [int(batch) for batch in options.batches.split(",")]
     missing = cpu.missing()
     kernels = f"kernels {cpu.instructions()}" if missing is None else f"no kernels: {missing}"
-    print(f"torch {torch.__version__}, {options.threads} threads, {kernels}\n")
+    threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+    print(f"torch {torch.__version__}, {threads}, {kernels}\n")
     heads = [f"batch {batch}: dense → rung, times as fast" for batch in batches]
-    print("| site | rung | weights | backend | " + " | ".join(heads) + " |")
+    print(line("dense layer", "rung in its place", "weights", "by", *heads))
     print("|---" * (4 + len(batches)) + "|")
     for site in SITES:
-        if options.only and site.name not in options.only.split(","):
-            continue
-        for rung, place, more in site.rungs():
-            row(site, rung, place, more, batches, options.seconds)
-
-
-@torch.inference_mode()
-def row(
-    site: Site, rung: Rung, place: Place, more: str, batches: list[int], seconds: float
-) -> None:
-    module = build(rung, place)
-    dense = same_dense(module, place)
-    cells = []
-    for batch in batches:
-        x = torch.randn(batch, place.inputs)
-        check(module, dense, x)
-        pair = timed(lambda: dense(x), lambda: module(x), batch, seconds=seconds)  # noqa: B023
-        cells.append(shown(pair))
-    share = sum(p.numel() for p in module.parameters()) / sum(p.numel() for p in dense.parameters())
-    name = f"{site.name} {place.inputs} → {place.outputs}"
-    print(
-        f"| {name} | {rung.label()}{more} | {100 * share:.1f} % | {backend(module, x)} | "
-        + " | ".join(cells)
-        + " |",
-        flush=True,
-    )
+        if not options.only or site.name in options.only.split(","):
+            for text in rows(site, batches, options.seconds):
+                print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def latency(
             larger = timed(
                 lambda: before(many), lambda: after(many), size, seconds=seconds, device=place
             )
-        backend = _backend(after, lambda: after(one))
+        backend = backend_of(after, lambda: after(one))
         layers = tuple(_layers(before, after, one, sites, seconds / max(1, len(sites)), place))
     return Latency(
         **vars(single),
@@ -176,7 +176,7 @@ def _layers(
         if name not in old or name not in new:  # a part that this example does not pass
             continue
         pair = timed(old[name], new[name], 1, seconds=seconds, device=device)
-        backend = _backend(after.get_submodule(name), new[name])
+        backend = backend_of(after.get_submodule(name), new[name])
         yield LayerPair(**vars(pair), name=name, backend=backend)
 
 
@@ -198,7 +198,7 @@ def _called(model: nn.Module, names: Sequence[str], one: Tensor) -> dict[str, Ca
     return calls
 
 
-def _backend(model: nn.Module, run: Callable[[], object]) -> str | None:
+def backend_of(model: nn.Module, run: Callable[[], object]) -> str | None:
     """What computes the local layers of `model`, as `run` calls them; each answer once."""
     found: dict[str, None] = {}
 
