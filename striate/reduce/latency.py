@@ -208,7 +208,7 @@ def backend_of(model: nn.Module, run: Callable[[], object]) -> str | None:
 
     with ExitStack() as stack:
         for layer in model.modules():
-            if isinstance(layer, LocalLayer):
+            if isinstance(layer, LocalLayer) and "weight" in layer.weights:
                 stack.callback(layer.register_forward_pre_hook(ask).remove)
         run()
     return "; ".join(found) or None

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.nn import LocallyConnected2d
+from striate.nn import LocallyConnected2d, LowRankLocallyConnected2d
 from striate.nn.on_map import OnMap
 from striate.reduce import latency as timing
 from striate.reduce.latency import latency, timed
@@ -136,6 +136,9 @@ def test_what_computes_the_local_layers_is_named() -> None:
     assert found.backend.startswith(("cpu: ", "reference: "))
     assert found.layers[0].backend == found.backend
     assert not layer._forward_pre_hooks
+    # Layers that mix a bank of kernels have another backend, or none to name; they are timed all the same.
+    mixed = nn.Sequential(OnMap((1, 6, 6), LowRankLocallyConnected2d(1, 2, 3, 6, rank=2)), large[1])
+    assert latency(large, mixed, torch.rand(2, 36), ["0"], seconds=0.01).layers[0].name == "0"
     # The other way round the second network has none.
     assert latency(small, large, torch.rand(2, 36), ["0"], seconds=0.01).backend is None
 
