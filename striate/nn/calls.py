@@ -9,31 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.geometry import LocalGrid, integer, local_grid, transposed_grid
+from striate.geometry import integer, local_grid, transposed_grid
 from striate.nn import checks
+from striate.nn.checks import Shape
+from striate.ops import local as operators
 from striate.ops import reference
-
-
-def _grid(
-    make: Callable[..., LocalGrid], input_size: torch.Size, kernel_size: torch.Size, **options: Any
-) -> LocalGrid:
-    """The grid of a call, kept from the call before: at small sizes making it is half of the time."""
-    if not torch.compiler.is_compiling():
-        try:
-            return _kept(make, tuple(input_size), tuple(kernel_size), **options)
-        except TypeError:  # a list or an array among the options, or one that is refused
-            pass
-    return make(input_size, kernel_size, **options)
-
-
-@functools.lru_cache(maxsize=256, typed=True)
-def _kept(
-    make: Callable[..., LocalGrid],
-    input_size: tuple[int, ...],
-    kernel_size: tuple[int, ...],
-    **options: Any,
-) -> LocalGrid:
-    return make(input_size, kernel_size, **options)
+from striate.ops.on_grid import Layer
 
 
 def local(
@@ -46,16 +27,29 @@ def local(
     **options: Any,
 ) -> Tensor:
     checks.tensors(who, input, weight=weight, bias=bias)
+    shapes = input.shape, weight.shape, None if bias is None else bias.shape
+    layer = _settled(_local, who, axes, *shapes, groups, **options)
+    return _batched(input, axes, lambda x: operators.local(x, weight, bias, *layer))
+
+
+def _local(
+    who: str,
+    axes: int,
+    input: Shape,
+    weight: Shape,
+    bias: Shape | None,
+    groups: object,
+    **options: Any,
+) -> Layer:
     checks.dimensions(who, axes, input, weight, "outputs, inputs/groups")
     with checks.named(who):
-        groups = integer("groups", groups)
-        grid = _grid(local_grid, input.shape[-axes:], weight.shape[-axes:], axes=axes, **options)
-    place = weight.dim() - axes - 2
-    _check_channels(who, "weight", input, weight, place, place + 1, groups)
+        count = integer("groups", groups)
+        grid = local_grid(input[-axes:], weight[-axes:], axes=axes, **options)
+    place = len(weight) - axes - 2
+    checks.channels(who, "weight", input, weight, place, place + 1, count)
     checks.kernels(who, weight, grid, "output positions")
-    per_kernel = tuple(weight.shape[: place + 1])
-    _check_bias(who, bias, weight.shape[place], per_kernel, "one per block")
-    return _batched(input, axes, lambda x: reference.local(x, weight, bias, grid, groups))
+    checks.offsets(who, bias, tuple(weight[: place + 1]), "one per block")
+    return Layer(grid, count)
 
 
 def transposed(
@@ -68,25 +62,36 @@ def transposed(
     **options: Any,
 ) -> Tensor:
     checks.tensors(who, input, weight=weight, bias=bias)
+    shapes = input.shape, weight.shape, None if bias is None else bias.shape
+    layer = _settled(_transposed, who, axes, *shapes, groups, **options)
+    return _batched(input, axes, lambda x: operators.local_transposed(x, weight, bias, *layer))
+
+
+def _transposed(
+    who: str,
+    axes: int,
+    input: Shape,
+    weight: Shape,
+    bias: Shape | None,
+    groups: object,
+    **options: Any,
+) -> Layer:
     checks.dimensions(who, axes, input, weight, "inputs, outputs/groups")
     with checks.named(who):
-        groups = integer("groups", groups)
-        sizes = input.shape[-axes:], weight.shape[-axes:]
-        grid = _grid(transposed_grid, *sizes, axes=axes, **options)
-    place = weight.dim() - axes - 2
-    channels = input.shape[-axes - 1]
-    if weight.shape[place] != channels or channels % groups:
+        count = integer("groups", groups)
+        grid = transposed_grid(input[-axes:], weight[-axes:], axes=axes, **options)
+    place = len(weight) - axes - 2
+    given = input[-axes - 1]
+    if weight[place] != given or given % count:
         raise ValueError(
-            f"{who}: weight of shape {tuple(weight.shape)} with groups={groups}: expected "
-            f"{channels} input channels, as the input of shape {tuple(input.shape)} has, "
+            f"{who}: weight of shape {tuple(weight)} with groups={count}: expected "
+            f"{given} input channels, as the input of shape {tuple(input)} has, "
             "divisible by groups"
         )
     checks.kernels(who, weight, grid, "input positions")
-    outputs = weight.shape[place + 1] * groups
-    _check_bias(who, bias, outputs, (*grid.input_size, outputs), "one per position", ones=True)
-    return _batched(
-        input, axes, lambda x: reference.local_transposed(x, weight, bias, grid, groups)
-    )
+    full = (*grid.input_size, weight[place + 1] * count)
+    checks.offsets(who, bias, full, "one per position", ones=True)
+    return Layer(grid, count)
 
 
 def low_rank(
@@ -99,62 +104,56 @@ def low_rank(
     **options: Any,
 ) -> Tensor:
     checks.tensors(who, input, bank=bank, mixing=mixing, bias=bias)
-    if bank.dim() != 5:
+    shapes = input.shape, bank.shape, mixing.shape, None if bias is None else bias.shape
+    layer = _settled(_low_rank, who, *shapes, groups, **options)
+    return _batched(input, 2, lambda x: reference.low_rank(x, bank, mixing, bias, *layer))
+
+
+def _low_rank(
+    who: str,
+    input: Shape,
+    bank: Shape,
+    mixing: Shape,
+    bias: Shape | None,
+    groups: object,
+    **options: Any,
+) -> Layer:
+    if len(bank) != 5:
         raise ValueError(
-            f"{who}: bank of shape {tuple(bank.shape)}: "
+            f"{who}: bank of shape {tuple(bank)}: "
             "expected (rank, outputs, inputs/groups, rows, columns)"
         )
     checks.dimensions(who, 2, input, bank, "outputs, inputs/groups")
     with checks.named(who):
-        groups = integer("groups", groups)
-        grid = _grid(local_grid, input.shape[-2:], bank.shape[-2:], axes=2, **options)
-    _check_channels(who, "bank", input, bank, 1, 2, groups)
-    rank, outputs = bank.shape[:2]
-    if tuple(mixing.shape) != (*grid.blocks, rank):
+        count = integer("groups", groups)
+        grid = local_grid(input[-2:], bank[-2:], axes=2, **options)
+    checks.channels(who, "bank", input, bank, 1, 2, count)
+    rank, outputs = bank[:2]
+    if tuple(mixing) != (*grid.blocks, rank):
         raise ValueError(
-            f"{who}: mixing of shape {tuple(mixing.shape)}: expected {(*grid.blocks, rank)}, "
+            f"{who}: mixing of shape {tuple(mixing)}: expected {(*grid.blocks, rank)}, "
             f"a weight of each of the {rank} kernels in the bank for each block of positions"
         )
-    _check_bias(who, bias, outputs, (*grid.output_size, outputs), "one per position")
-    return _batched(input, 2, lambda x: reference.low_rank(x, bank, mixing, bias, grid, groups))
+    checks.offsets(who, bias, (*grid.output_size, outputs), "one per position")
+    return Layer(grid, count)
+
+
+def _settled(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any) -> Layer:
+    """What `check` makes of shapes and options, kept from the call before: at small sizes it takes longest."""
+    if torch.compiler.is_compiling():
+        return check(who, *shapes, **options)
+    try:
+        hash((shapes, *options.values()))
+    except TypeError:  # a list or an array among the options
+        return check(who, *shapes, **options)
+    return _kept(check, who, *shapes, **options)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _kept(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any) -> Layer:
+    return check(who, *shapes, **options)
 
 
 def _batched(input: Tensor, axes: int, run: Callable[[Tensor], Tensor]) -> Tensor:
     """`run` takes a batch; an unbatched input is one of one."""
     return run(input) if input.dim() == axes + 2 else run(input.unsqueeze(0)).squeeze(0)
-
-
-def _check_channels(
-    who: str, name: str, input: Tensor, weight: Tensor, out: int, into: int, groups: int
-) -> None:
-    channels = input.shape[len(input.shape) - (weight.dim() - into)]
-    if weight.shape[out] % groups or channels != weight.shape[into] * groups:
-        raise ValueError(
-            f"{who}: {name} of shape {tuple(weight.shape)} with groups={groups}: expected outputs "
-            f"divisible by groups and {channels}/groups input channels, as the input of shape "
-            f"{tuple(input.shape)} has"
-        )
-
-
-def _check_bias(
-    who: str,
-    bias: Tensor | None,
-    outputs: int,
-    full: tuple[int, ...],
-    each: str,
-    ones: bool = False,
-) -> None:
-    if bias is None:
-        return
-    shape = tuple(bias.shape)
-    fits = shape in ((outputs,), full) or (
-        ones
-        and len(shape) == len(full)
-        and shape[-1] == outputs
-        and all(size in (1, most) for size, most in zip(shape, full, strict=True))
-    )
-    if not fits:
-        raise ValueError(
-            f"{who}: bias of shape {shape}: "
-            f"expected {full} ({each}) or {(outputs,)} (one per channel)"
-        )

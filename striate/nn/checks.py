@@ -14,6 +14,7 @@ from striate.geometry import LocalGrid, check_fits
 from striate.geometry.windows import AXES
 
 Device = torch.device | str | int | None
+Shape = torch.Size | tuple[int, ...]
 
 #: How the axes of an input are written in a shape.
 LETTERS = {1: "L", 2: "H, W", 3: "D, H, W"}
@@ -45,26 +46,39 @@ def _autocast(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def dimensions(who: str, axes: int, input: Tensor, weight: Tensor, per_kernel: str) -> None:
+def dimensions(who: str, axes: int, input: Shape, weight: Shape, per_kernel: str) -> None:
     """Raise ValueError for an input or a weight with another number of axes than a layer's."""
     letters = LETTERS[axes]
-    if input.dim() not in (axes + 1, axes + 2):
+    if len(input) not in (axes + 1, axes + 2):
         raise ValueError(
-            f"{who}: input of shape {tuple(input.shape)}: expected (N, C, {letters}) or (C, {letters})"
+            f"{who}: input of shape {tuple(input)}: expected (N, C, {letters}) or (C, {letters})"
         )
-    if weight.dim() not in (axes + 3, 2 * axes + 2):
+    if len(weight) not in (axes + 3, 2 * axes + 2):
         blocks = ", ".join(f"block {unit}" for unit in AXES[axes])
         taps = ", ".join(AXES[axes])
         mapped = f", or (kernels, {per_kernel}, {taps}) with a sharing map" if axes > 1 else ""
         raise ValueError(
-            f"{who}: weight of shape {tuple(weight.shape)}: "
+            f"{who}: weight of shape {tuple(weight)}: "
             f"expected ({blocks}, {per_kernel}, {taps}){mapped}"
         )
 
 
-def kernels(who: str, weight: Tensor, grid: LocalGrid, positions: str) -> None:
+def channels(
+    who: str, name: str, input: Shape, weight: Shape, out: int, into: int, groups: int
+) -> None:
+    """Raise ValueError where a weight's axes `out` and `into` do not fit the groups and the input."""
+    given = input[len(input) - (len(weight) - into)]
+    if weight[out] % groups or given != weight[into] * groups:
+        raise ValueError(
+            f"{who}: {name} of shape {tuple(weight)} with groups={groups}: expected outputs "
+            f"divisible by groups and {given}/groups input channels, as the input of shape "
+            f"{tuple(input)} has"
+        )
+
+
+def kernels(who: str, weight: Shape, grid: LocalGrid, positions: str) -> None:
     """Raise ValueError for a weight without one kernel to each block of positions."""
-    shape, taps = tuple(weight.shape), len(grid.kernel_size)
+    shape, taps = tuple(weight), len(grid.kernel_size)
     lead = shape[: len(shape) - taps - 2]
     if lead == grid.blocks:
         return
@@ -77,6 +91,25 @@ def kernels(who: str, weight: Tensor, grid: LocalGrid, positions: str) -> None:
     raise ValueError(
         f"{who}: weight of shape {shape} has {had} kernels, but {made} the {counts} {positions}"
     )
+
+
+def offsets(
+    who: str, bias: Shape | None, full: tuple[int, ...], each: str, *, ones: bool = False
+) -> None:
+    """Raise ValueError for a bias neither (outputs,) nor `full`; with `ones` any size but the last may be 1."""
+    if bias is None:
+        return
+    shape = tuple(bias)
+    fits = shape in (full[-1:], full) or (
+        ones
+        and len(shape) == len(full)
+        and shape[-1] == full[-1]
+        and all(size in (1, most) for size, most in zip(shape, full, strict=True))
+    )
+    if not fits:
+        raise ValueError(
+            f"{who}: bias of shape {shape}: expected {full} ({each}) or {full[-1:]} (one per channel)"
+        )
 
 
 def groups_divide(in_channels: int, out_channels: int, groups: int) -> None:

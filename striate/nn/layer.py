@@ -13,6 +13,8 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 from striate.geometry import LocalGrid, SharingMap, check_fits, integer
 from striate.geometry.sharing import is_map
 from striate.nn import checks
+from striate.ops import local as operators
+from striate.ops.backend import Backend
 
 
 class LocalLayer(nn.Module):
@@ -147,6 +149,27 @@ class LocalLayer(nn.Module):
             f"{type(self).__name__}: input of shape {tuple(input.shape)}: expected (N, {sizes}) or "
             f"({sizes}), as in_channels={self.in_channels} and input_size={self.input_size} say"
         )
+
+    def backend(self, input: Tensor) -> Backend:
+        """What computes the layer for this input here and now, and why.
+
+        `name` is "cpu" (the compiled kernels) or "reference" (plain PyTorch), `reason` says what stands
+        in the way of the kernels, and what to do about it.
+
+        >>> from striate.nn import LocallyConnected1d
+        >>> layer = LocallyConnected1d(1, 4, 3, input_size=9, dtype=torch.float64)
+        >>> layer.backend(torch.rand(2, 1, 9, dtype=torch.float64)).name
+        'reference'
+        """
+        if is_lazy(self.weight):
+            raise ValueError(
+                f"{type(self).__name__}.backend: the layer knows no sizes yet: call it with an input first"
+            )
+        self._check_input(input)
+        return self._backend(input)
+
+    def _backend(self, input: Tensor) -> Backend:
+        return operators.backend(input, self.weight, self.bias, self.grid)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, uniform in ±1/sqrt(fan-in of a window), as `nn.Conv2d` does."""

@@ -13,6 +13,7 @@ from striate.nn import checks
 from striate.nn.functional import Modes, Share, Sizes, low_rank_locally_connected2d
 from striate.nn.layer import LazyLocal
 from striate.nn.local import WindowLayer
+from striate.ops.backend import Backend
 
 __all__ = ["LazyLowRankLocallyConnected2d", "LowRankLocallyConnected2d"]
 
@@ -124,6 +125,11 @@ class LowRankLocallyConnected2d(WindowLayer):
         assert self.mixing_rows is not None
         assert self.mixing_columns is not None
         return self.mixing_rows[:, None] + self.mixing_columns
+
+    def _backend(self, input: Tensor) -> Backend:
+        return Backend(
+            "reference", "the bank's kernels are convolved, and torch computes convolutions"
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input(input)

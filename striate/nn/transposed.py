@@ -12,6 +12,8 @@ from striate.geometry import LocalGrid, SharingMap, per_axis, transposed_grid
 from striate.nn import functional
 from striate.nn.functional import Share, Sizes
 from striate.nn.layer import LazyLocal, LocalLayer
+from striate.ops import local as operators
+from striate.ops.backend import Backend
 
 __all__ = [
     "LazyLocallyConnectedTranspose1d",
@@ -93,6 +95,9 @@ class LocallyConnectedTranspose(LocalLayer):
             dilation=self.dilation,
             share=self.share,
         )
+
+    def _backend(self, input: Tensor) -> Backend:
+        return operators.backend(input, self.weight, self.bias, self.grid, transposed=True)
 
     def extra_repr(self) -> str:
         return self._described(padding=(self.padding, 0), output_padding=(self.output_padding, 0))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
 
+from striate.geometry import LocalGrid
 from striate.ops import cpu
+from striate.ops.tables import LIMIT
 
 __all__ = ["OVERRIDE", "Backend", "choose"]
 
@@ -37,14 +40,19 @@ class Backend:
 
 
 def choose(
-    input: Tensor, weight: Tensor, bias: Tensor | None = None, *, kernels: int | None = None
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    grid: LocalGrid | None = None,
+    transposed: bool = False,
 ) -> Backend:
     """The backend for these tensors.
 
     Args:
         input, weight, bias: as the operator takes them; nothing of their values is read.
-        kernels: how many kernels the layer has, if that is known: a single one is a convolution, which
-            torch computes.
+        grid: of the layer, if it is known: what it makes of the choice is left out without it.
+        transposed: whether the operator is the transposed one.
 
     Raises:
         ValueError: `STRIATE_BACKEND` is neither of its values, or asks for the kernels where they cannot be used.
@@ -52,43 +60,65 @@ def choose(
     >>> choose(torch.rand(2, 1, 8, 8, device="meta"), torch.rand(36, 4, 1, 9)).name
     'reference'
     """
-    asked = os.environ.get(OVERRIDE, "")
-    if asked not in ("", *_NAMES):
-        raise ValueError(f"{OVERRIDE}={asked}: expected one of {', '.join(_NAMES)}, or nothing")
+    asked, missing, instructions = _process()
     if asked == "reference":
         return Backend("reference", f"{OVERRIDE}=reference in the environment")
-    obstacle = _obstacle(input, weight, bias, kernels)
+    obstacle = missing or _obstacle(input, weight, bias, grid, transposed)
     if obstacle is None:
-        return Backend("cpu", f"compiled kernels, {cpu.instructions()}")
+        return Backend("cpu", f"compiled kernels, {instructions}")
     if asked == "cpu":
         raise ValueError(f"{OVERRIDE}=cpu, but {obstacle}")
     return Backend("reference", obstacle)
 
 
+def _process() -> tuple[str, str | None, str]:
+    """What is the same for all tensors: the override, why there are no kernels, their instructions."""
+    asked = os.environ.get(OVERRIDE, "")
+    if asked not in ("", *_NAMES):
+        raise ValueError(f"{OVERRIDE}={asked}: expected one of {', '.join(_NAMES)}, or nothing")
+    missing = cpu.missing()
+    return asked, missing, "" if missing else cpu.instructions()
+
+
+# While a graph is traced this is a constant, as `by_map.tensors_of` is.
+_process._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def _obstacle(
-    input: Tensor, weight: Tensor, bias: Tensor | None, kernels: int | None
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    grid: LocalGrid | None,
+    transposed: bool,
 ) -> str | None:
     """Why the compiled kernels cannot take these tensors, or None where they can."""
-    missing = cpu.missing()
-    if missing is not None:
-        return missing
-    tensors = {"input": input, "weight": weight} | ({} if bias is None else {"bias": bias})
     # Exported programs are made of ATen operators only, so that they load where striate is not installed.
-    if torch.compiler.is_exporting():
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return "a program is being exported"
-    for name, tensor in tensors.items():
+    if grid is not None:
+        if grid.kernels == 1:
+            return "one kernel for all positions is a convolution, which torch computes"
+        if max(prod(grid.input_size), prod(grid.output_size)) > LIMIT:
+            return f"there are more than {LIMIT:,} positions"
+    tensors = (("input", input), ("weight", weight), ("bias", bias))
+    kinds = set()
+    for name, tensor in tensors:
+        if tensor is None:
+            continue
+        kinds.add(tensor.dtype)
         obstacle = _obstacle_of(name, tensor)
         if obstacle is not None:
             return obstacle
-    if kernels == 1:
-        return "one kernel for all positions is a convolution, which torch computes"
     if not weight.is_contiguous():
         return "weight is not contiguous, and a copy would cost more than the kernels save"
-    kinds = {tensor.dtype for tensor in tensors.values()}
     if kinds == {torch.float32}:
         return None
     if kinds == {torch.bfloat16}:
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors.values()):
+        if transposed:
+            return "a transposed layer in bfloat16 is not among the kernels: they are for float32"
+        if torch.is_grad_enabled() and any(
+            tensor is not None and tensor.requires_grad for _, tensor in tensors
+        ):
             return "gradients in bfloat16 are not among the kernels: they are for float32"
         return None
     shown = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
@@ -102,8 +132,4 @@ def _obstacle_of(name: str, tensor: Tensor) -> str | None:
         return f"{name} is {tensor.layout}, and the kernels are for dense tensors"
     if type(tensor) not in (Tensor, torch.nn.Parameter):
         return f"{name} is a {type(tensor).__name__}, whose memory is its own affair"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return f"{name} is seen through a transform of torch.func, which acts on ATen operators"
-    if tensor.is_conj() or tensor.is_neg():
-        return f"{name} is a lazily negated or conjugated view"
     return None

@@ -104,7 +104,7 @@ def local_transposed(
             .reshape(*grid.blocks, -1, channels // groups, *ones)
         )
         out = _fold(local(input, kernels, None, pointwise, groups), grid)
-    return _with_bias(out, bias)
+    return with_bias(out, bias)
 
 
 def low_rank(
@@ -132,10 +132,10 @@ def low_rank(
     maps = maps.reshape(maps.shape[0], groups, rank, outputs // groups, *grid.output_size)
     weights = at_positions(mixing, grid).movedim(-1, 0).unsqueeze(1)
     out = (maps * weights.to(maps.dtype)).sum(2).flatten(1, 2)
-    return _with_bias(out, bias)
+    return with_bias(out, bias)
 
 
-def _with_bias(out: Tensor, bias: Tensor | None) -> Tensor:
+def with_bias(out: Tensor, bias: Tensor | None) -> Tensor:
     """`bias` is (outputs,) or (*positions, outputs); under autocast it has another type."""
     if bias is None:
         return out

@@ -17,7 +17,8 @@ Integers = NDArray[np.int32]
 
 #: Entries of a table that are looked at together, so that little memory is needed beside it.
 _AT_ONCE = 1 << 22
-_LIMIT = 2**31 - 2
+#: The most positions, or taps, that the tables can number.
+LIMIT = 2**31 - 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +112,8 @@ class WindowTables:
 
 def _count(name: str, sizes: Sequence[int]) -> int:
     count = prod(sizes)
-    if not 1 <= count <= _LIMIT or min(sizes) < 1:
-        raise ValueError(f"{name}={list(sizes)}: expected a product from 1 to {_LIMIT:,}")
+    if not 1 <= count <= LIMIT or min(sizes) < 1:
+        raise ValueError(f"{name}={list(sizes)}: expected a product from 1 to {LIMIT:,}")
     return count
 
 
@@ -183,7 +184,7 @@ def _made(
     names = names.reshape(-1).astype(np.int64)
     if len(names) != len(base):
         raise ValueError(f"kernel: {len(names)} entries for {len(base)} output positions")
-    if names.min() < 0 or names.max() > _LIMIT:
+    if names.min() < 0 or names.max() > LIMIT:
         raise ValueError(
             f"kernel: entries from {names.min()} to {names.max()}: expected 0 to K - 1"
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from striate.geometry import local_grid
 from striate.ops import backend, cpu
 from striate.ops.backend import choose
 
@@ -21,6 +23,9 @@ def tensors(**changes: Any) -> dict[str, Any]:
     return {"input": torch.zeros(2, 3, 5, 5), "weight": torch.zeros(9, 4, 3, 9)} | changes
 
 
+GRID = local_grid((5, 5), 3)
+
+
 class Wrapped(Tensor):
     pass
 
@@ -30,7 +35,7 @@ compiled = pytest.mark.skipif(cpu.library() is None, reason=cpu.missing() or "")
 
 @compiled
 def test_the_kernels_take_float32_and_bfloat16_without_gradients() -> None:
-    choice = choose(**tensors(), bias=torch.zeros(4), kernels=9)
+    choice = choose(**tensors(), bias=torch.zeros(4), grid=GRID)
     assert choice == backend.Backend("cpu", f"compiled kernels, {cpu.instructions()}")
     assert choose(**{name: t.bfloat16() for name, t in tensors().items()}).name == "cpu"
     assert choose(**tensors(weight=torch.zeros(9, 4, 3, 9, requires_grad=True))).name == "cpu"
@@ -44,7 +49,8 @@ def test_the_kernels_take_float32_and_bfloat16_without_gradients() -> None:
         ({"weight": torch.zeros(9, 9, 3, 4).transpose(1, 3)}, "weight is not contiguous"),
         ({"input": torch.zeros(2, 3, 5, 5).double()}, "tensors of float32, float64"),
         ({"weight": torch.zeros(9, 4, 3, 9).half()}, "tensors of float16, float32"),
-        ({"kernels": 1}, "a convolution"),
+        ({"grid": local_grid((5, 5), 3, share="all")}, "a convolution"),
+        ({"grid": replace(GRID, input_size=(2**20, 2**20))}, "more than 2,147,483,646 positions"),
         ({"weight": torch.zeros(9, 4, 3, 9).as_subclass(Wrapped)}, "weight is a Wrapped"),
         ({"bias": torch.zeros(4).to_sparse()}, "bias is torch.sparse_coo"),
         (
@@ -53,6 +59,10 @@ def test_the_kernels_take_float32_and_bfloat16_without_gradients() -> None:
                 "weight": torch.zeros(9, 4, 3, 9, dtype=torch.bfloat16, requires_grad=True),
             },
             "gradients in bfloat16",
+        ),
+        (
+            {name: tensor.bfloat16() for name, tensor in tensors().items()} | {"transposed": True},
+            "transposed layer in bfloat16",
         ),
     ],
 )
@@ -65,19 +75,6 @@ def test_what_stands_in_the_way_is_said(
     monkeypatch.setenv(backend.OVERRIDE, "cpu")
     with pytest.raises(ValueError, match=f"STRIATE_BACKEND=cpu, but .*{says}"):
         choose(**tensors(**changes))
-
-
-@compiled
-def test_transforms_of_functions_go_to_the_reference() -> None:
-    chosen = []
-
-    def run(input: Tensor) -> Tensor:
-        chosen.append(choose(input, torch.zeros(9, 4, 3, 9)))
-        return input
-
-    torch.func.vmap(run)(torch.zeros(2, 2, 3, 5, 5))
-    assert chosen[0].name == "reference"
-    assert "torch.func" in chosen[0].reason
 
 
 def test_without_the_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
