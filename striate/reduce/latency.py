@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from striate.nn.layer import LocalLayer
-from striate.ops.backend import choose
 from striate.reduce.running import checked_device, evaluating
 
 #: The larger batch is the largest of these that the original is expected to answer in `_PASS` milliseconds.
@@ -204,11 +203,11 @@ def backend_of(model: nn.Module, run: Callable[[], object]) -> str | None:
 
     def ask(layer: nn.Module, args: tuple[Any, ...]) -> None:
         assert isinstance(layer, LocalLayer)
-        found[str(choose(args[0], layer.weight, layer.bias))] = None
+        found[str(layer.backend(args[0]))] = None
 
     with ExitStack() as stack:
         for layer in model.modules():
-            if isinstance(layer, LocalLayer) and "weight" in layer.weights:
+            if isinstance(layer, LocalLayer):
                 stack.callback(layer.register_forward_pre_hook(ask).remove)
         run()
     return "; ".join(found) or None
