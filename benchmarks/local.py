@@ -1,224 +1,278 @@
-"""Locally connected layers against the bound of the machine and against unfold + bmm.
+"""Local layers against the bound of the machine and against what people use instead.
 
-    python benchmarks/local.py [--threads N] [--rounds N] [--only A,B] [--direction forward|backward]
+    python benchmarks/local.py --out FILE.md [--threads N] [--rounds N] [--only A,B] [--direction forward|backward]
+    python benchmarks/local.py --out FILE.md --table
 
-The bound of a shape is the larger of bytes / bandwidth and FLOPs / peak, both measured here, in the same minutes:
-bytes are those of input, weight and output, each once; FLOPs those of the taps that fall on the input. Results are
-checked against each other first. Ours and the rival run in turns; a ratio is of the two runs of one turn, and what is
-printed is its median and the range of its middle half. Weights rotate through more memory than the last cache holds
-(`--rotate`, in MB), so none is found in it.
+For each shape results are first compared with a float64 computation. Then ours (the public function) and the peers run
+in turns, in another order each turn; a ratio is of the two runs of one turn, and what is printed is its median with
+the middle half or with the interval of a sign test. The bound is the larger of bytes / bandwidth and FLOPs / peak,
+both measured here, before and after the shape; bytes are those of input, weight and output, each once. Weights rotate
+through more than four times the last cache. Each row is in FILE.jsonl as soon as it is there; `--resume` goes on
+after it.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import importlib.metadata
+import json
+import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import local_machine
+import local_memory
+import local_table
+from local_peers import OURS, PEERS, UNFOLD
+from local_shapes import DIRECTIONS, SHAPES, Shape
+from local_timing import Settings, time_shape
 
-from striate.ops import cpu
-from striate.ops.tables import WindowTables
-
-Clock = Callable[[], float]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A two-dimensional layer with stride 1, a kernel to each position."""
-
-    name: str
-    images: int
-    channels: int
-    size: int
-    outputs: int
-    kernel: int
-    padding: tuple[int, int]
-
-    @property
-    def output_size(self) -> int:
-        return self.size + sum(self.padding) - self.kernel + 1
-
-
-SHAPES = (
-    Shape("A", 1, 1, 1000, 1, 10, (4, 5)),
-    Shape("B", 8, 16, 63, 16, 9, (0, 0)),
-    Shape("C", 16, 8, 28, 24, 5, (0, 0)),
-    Shape("D", 32, 1024, 7, 256, 3, (1, 1)),
-    Shape("E", 128, 3, 32, 64, 3, (1, 1)),
-    Shape("F", 32, 64, 16, 64, 3, (1, 1)),
-    Shape("G", 1, 64, 16, 64, 3, (1, 1)),
-)
-
-
-def tables_of(shape: Shape) -> WindowTables:
-    taps = np.arange(shape.output_size)[:, None] + np.arange(shape.kernel) - shape.padding[0]
-    along = np.where((taps >= 0) & (taps < shape.size), taps, -1)
-    return WindowTables.from_axes([shape.size, shape.size], [along, along])
-
-
-def unfold_bmm(shape: Shape, x: Tensor, weight: Tensor) -> Tensor:
-    """What people write: all windows as a matrix for each position, and a product of matrices."""
-    low, high = shape.padding
-    windows = F.unfold(F.pad(x, (low, high, low, high)), shape.kernel)  # (N, C * taps, P)
-    y = torch.bmm(weight.flatten(2), windows.permute(2, 1, 0))  # (P, O, N)
-    side = shape.output_size
-    return y.permute(2, 1, 0).reshape(shape.images, shape.outputs, side, side)
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Machine:
-    bandwidth: float  # bytes per second
-    peak: float  # FLOPs per second
+class Journal:
+    """The rows so far, a line each, on disk as soon as they are there; without a path, in memory only."""
+
+    path: Path | None
+    rows: list[Row]
+
+    @staticmethod
+    def new(path: Path | None) -> Journal:
+        if path is not None and path.is_file():
+            os.replace(path, path.with_suffix(".previous.jsonl"))
+        return Journal(path, [])
+
+    @staticmethod
+    def read(path: Path) -> Journal:
+        """A last line that a kill has torn does not count."""
+        whole = path.read_bytes().rpartition(b"\n")[0] if path.is_file() else b""
+        return Journal(path, [json.loads(line) for line in whole.splitlines()])
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        if self.path is not None:
+            write_whole(self.path, "".join(f"{json.dumps(one)}\n" for one in self.rows))
+
+    def has(self, kind: str, **values: str) -> bool:
+        wanted = {"kind": kind, **values}
+        return any(wanted.items() <= row.items() for row in self.rows)
 
 
-def best_seconds(run: Callable[[], object], clock: Clock, rounds: int = 5) -> float:
-    times = []
-    for _ in range(rounds):
-        start = clock()
-        run()
-        times.append(clock() - start)
-    return min(times)
+def write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    os.replace(part, path)
 
 
-def measure_machine(clock: Clock) -> Machine:
-    """Reading from memory (a sum) and multiplying matrices, by torch, with the threads that it is given."""
-    large = torch.ones(1 << 27)
-    square = torch.ones(1024, 1024)
-    return Machine(
-        large.numel() * 4 / best_seconds(large.sum, clock),
-        2 * 1024**3 / best_seconds(lambda: square @ square, clock, 12),
-    )
-
-
-@dataclass(frozen=True)
-class Result:
-    shape: Shape
-    seconds: list[float]
-    rival: list[float]
-    bound: float
-    limit: str
-
-
-def bound_of(
-    shape: Shape, tables: WindowTables, machine: Machine, backward: bool
-) -> tuple[float, str]:
-    inside = int((tables.offsets >= 0).sum(1)[tables.pattern].sum())
-    flops = 2 * inside * shape.channels * shape.outputs * shape.images
-    weights = tables.positions * tables.taps * shape.channels * shape.outputs
-    maps = shape.images * (shape.channels * tables.inputs + shape.outputs * tables.positions)
-    moved = 4 * (weights + maps)
-    if backward:  # both gradients, each with a read of the weight's size or a write of it
-        flops, moved = 2 * flops, 2 * moved
-    by_bytes, by_flops = moved / machine.bandwidth, flops / machine.peak
-    return max(by_bytes, by_flops), "memory" if by_bytes > by_flops else "arithmetic"
-
-
-def measure(
-    shape: Shape,
-    machine: Machine,
-    rounds: int,
-    rotate: int,
+def measured(
+    journal: Journal,
+    shapes: Sequence[Shape],
+    directions: Sequence[str],
+    settings: Settings,
     threads: int,
-    backward: bool,
-    order: str,
-    clock: Clock,
-) -> Result:
-    tables = tables_of(shape)
-    windows = cpu.Windows(tables)
-    weight_shape = (tables.positions, shape.outputs, shape.channels, tables.taps)
-    copies = max(1, min(16, -(-rotate * 1_000_000 // (4 * prod(weight_shape)))))
-    weights = [torch.randn(weight_shape) / 30 for _ in range(copies)]
-    x = torch.randn(shape.images, shape.channels, shape.size, shape.size)
-    side = shape.output_size
-    y = torch.empty(shape.images, shape.outputs, side, side)
-    gy = torch.randn_like(y)
-    gx, gw = torch.empty_like(x), torch.empty(weight_shape)
-
-    def ours(weight: Tensor) -> None:
-        if backward:
-            cpu.input_gradient(windows, gy, weight, gx, threads=threads, order=order)
-            cpu.weight_gradient(windows, gy, x, gw, threads=threads)
-        else:
-            cpu.forward(windows, x, weight, None, y, threads=threads, order=order)
-
-    def rival(weight: Tensor) -> list[Tensor]:
-        if not backward:
-            return [unfold_bmm(shape, x, weight)]
-        leaves = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
-        out = unfold_bmm(shape, *leaves)
-        return list(torch.autograd.grad(out, leaves, gy))
-
-    ours(weights[0])
-    for mine, theirs in zip([gx, gw] if backward else [y], rival(weights[0]), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3 * float(theirs.abs().max()))
-    mine_s, theirs_s = [], []
-    for turn in range(rounds):
-        weight = weights[turn % copies]
-        for run, times in ((ours, mine_s), (rival, theirs_s)):
-            start = clock()
-            run(weight)
-            times.append(clock() - start)
-    bound, limit = bound_of(shape, tables, machine, backward)
-    return Result(shape, mine_s, theirs_s, bound, limit)
+) -> Iterator[Row]:
+    """The rows that the journal lacks: the times of each shape, then its memory; last the article's layer."""
+    memory = local_memory.obstacle()
+    if memory is not None:
+        say(f"memory is not measured: {memory}")
+    for shape in shapes:
+        left = [
+            one for one in directions if not journal.has("time", shape=shape.name, direction=one)
+        ]
+        if left:
+            say(f"{shape.name}: {shape.text}, {shape.weight_bytes / 1e6:.1f} MB of weights")
+            yield from time_shape(shape, left, PEERS, settings, say)
+        for direction in directions:
+            if memory is None and not journal.has("memory", shape=shape.name, direction=direction):
+                yield from local_memory.of_peers(shape, direction, (OURS, UNFOLD), threads)
+    if memory is None and not journal.has("article") and {"A"} & {shape.name for shape in shapes}:
+        yield from local_memory.of_article(threads)
 
 
-def middle(values: list[float]) -> str:
-    low, _, high = statistics.quantiles(values, n=4)
-    return f"{statistics.median(values):6.2f} ({low:.2f}–{high:.2f})"
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=int, default=16)
-    parser.add_argument("--rotate", type=int, default=1100)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--order", default="choose")
-    parser.add_argument("--direction", choices=("forward", "backward"), default="forward")
-    parser.add_argument(
-        "--clock",
-        choices=("wall", "cpu"),
-        default="wall",
-        help="cpu: time of the processor, for one thread on a machine that others use too",
+def said(row: Row) -> str:
+    """A row in one line, for those who wait."""
+    if row["kind"] == "time":
+        names = row["times"]
+        medians = {name: local_table.over(times, 1e-3).median for name, times in names.items()}
+        shown = ", ".join(f"{name} {median:.2f}" for name, median in medians.items())
+        bound, turns = row["bound"], len(names[OURS])
+        return (
+            f"  {row['direction']}, {turns} turns, ms: bound {bound['seconds'] * 1e3:.2f} ({bound['limit']}, "
+            f"{bound['bandwidth'] / 1e9:.0f} GB/s, {bound['peak'] / 1e9:.0f} GFLOP/s), {shown}"
+        )
+    if row["kind"] == "memory":
+        part = 100 * row["extra"] / row["tensors"]
+        beside = f"{row['extra'] / 1e6:.1f} MB beside the tensors, {part:.1f} % of them"
+        return f"  {row['direction']}, {row['peer']}: {beside}"
+    return f"  {row['direction']}, the layer of 1000×1000: {row['peak'] / 1e9:.2f} GB in all"
+
+
+def publish(rows: Sequence[Row], out: Path | None, into: Path | None) -> None:
+    """The tables to `out` (and all numbers beside it, as JSON), into a document, or to the terminal."""
+    text = local_table.tables(rows)
+    if out is None:
+        print(text, end="")
+    else:
+        write_whole(out, text)
+        found = [target.document() for target in local_table.targets(rows)]
+        document = {"targets": found, "rows": list(rows)}
+        write_whole(out.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+    if into is not None:
+        write_whole(into, included(into.read_text(), text))
+
+
+BEGIN, END = "<!-- local: begin -->", "<!-- local: end -->"
+
+
+def included(document: str, text: str) -> str:
+    """The document with `text` between its two marks.
+
+    >>> included(f"a\\n{BEGIN}\\nold\\n{END}\\nb", "new\\n")
+    'a\\n<!-- local: begin -->\\n\\nnew\\n\\n<!-- local: end -->\\nb'
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"--into: the document has no {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+
+
+def chosen(only: str | None) -> list[Shape]:
+    if only is None:
+        return list(SHAPES)
+    known = {shape.name: shape for shape in SHAPES}
+    unknown = [name for name in only.split(",") if name not in known]
+    if unknown:
+        raise SystemExit(
+            f"--only: no shape {', '.join(unknown)}: expected some of {', '.join(known)}"
+        )
+    return [known[name] for name in only.split(",")]
+
+
+def installed_jax() -> str | None:
+    try:
+        return importlib.metadata.version("jax")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options = parser.parse_args()
-    clock: Clock = time.perf_counter if options.clock == "wall" else time.process_time
-    torch.set_num_threads(options.threads)
-    backward = options.direction == "backward"
-    ratios = []
-    print(f"{options.direction}, {options.threads} threads, {cpu.instructions()}")
-    print("shape     ms   bound ms  limit       times the bound        rival / ours")
-    for shape in SHAPES:
-        if options.only and shape.name not in options.only.split(","):
-            continue
-        machine = measure_machine(clock)
-        result = measure(
-            shape,
-            machine,
-            options.rounds,
-            options.rotate,
-            options.threads,
-            backward,
-            options.order,
-            clock,
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.md",
+        help="where the tables go; FILE.json and FILE.jsonl beside",
+    )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="DOCUMENT",
+        help=f"a document to put them in, between {BEGIN} and {END}",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores to use (all)"
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="turns at most (20)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=15,
+        help="of turns, for a shape and direction (15; six turns in any case)",
+    )
+    parser.add_argument("--only", metavar="A,B", help="these shapes")
+    parser.add_argument(
+        "--direction", choices=DIRECTIONS, help="backward has the forward in it (both)"
+    )
+    parser.add_argument(
+        "--rotate",
+        type=float,
+        metavar="MB",
+        help="weights to rotate through (more than four last caches)",
+    )
+    parser.add_argument(
+        "--most-memory",
+        type=float,
+        default=8.0,
+        metavar="GB",
+        help="leave out a peer that needs more (8)",
+    )
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=20,
+        metavar="SECONDS",
+        help="leave out a peer that takes longer a run (20)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on after the rows in FILE.jsonl")
+    parser.add_argument(
+        "--table", action="store_true", help="measure nothing: tables from FILE.jsonl"
+    )
+    options = parser.parse_args(arguments)
+    if options.out is None and (options.resume or options.table):
+        parser.error("--resume and --table need --out: FILE.jsonl beside it has the rows")
+    if options.threads < 1 or options.rounds < 1:
+        parser.error("--threads and --rounds: expected at least 1")
+    return options
+
+
+def rotation(megabytes: float | None) -> int:
+    """Bytes; a fill of one copy is added, so it is always more."""
+    if megabytes is not None:
+        return int(megabytes * 1e6)
+    cache = local_machine.last_cache()
+    if cache is None:
+        raise SystemExit(
+            "the system does not say how large its last cache is: give --rotate, at least four of it"
         )
-        times = [seconds / result.bound for seconds in result.seconds]
-        median = statistics.median(result.seconds)
-        ratios.append(max(1.0, statistics.median(times)))
-        print(
-            f"{shape.name:5} {median * 1e3:8.2f} {result.bound * 1e3:8.2f}   {result.limit:10} "
-            f"{middle(times):22} {middle([other / median for other in result.rival])}   "
-            f"[{machine.bandwidth / 1e9:.1f} GB/s, {machine.peak / 1e9:.0f} GFLOP/s]",
-            flush=True,
+    return 4 * cache
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    path = None if options.out is None else options.out.with_suffix(".jsonl")
+    if options.table:
+        publish(Journal.read(path).rows, options.out, options.into)
+        return
+    settings = Settings(
+        options.rounds,
+        options.seconds,
+        rotation(options.rotate),
+        int(options.most_memory * 1e9),
+        options.longest,
+    )
+    shapes = chosen(options.only)
+    directions = DIRECTIONS if options.direction is None else (options.direction,)
+    local_machine.use_cores(options.threads)
+    where = {
+        "kind": "surroundings",
+        **local_machine.surroundings(options.threads, settings.rotate, installed_jax()).document(),
+    }
+    journal = Journal.read(path) if options.resume else Journal.new(path)
+    if journal.rows and journal.rows[0] != where:
+        raise SystemExit(
+            f"--resume: {path} is of other surroundings, {journal.rows[0]}; these are {where}"
         )
-    print(f"geometric mean of the times over the bound: {statistics.geometric_mean(ratios):.2f}")
+    if not journal.rows:
+        journal.add(where)
+    start = time.perf_counter()
+    for row in measured(journal, shapes, directions, settings, options.threads):
+        journal.add(row)
+        say(said(row))
+    say(f"{time.perf_counter() - start:.0f} s in all")
+    publish(journal.rows, options.out, options.into)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def _low_rank(
 
 def _settled(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any) -> Layer:
     """What `check` makes of shapes and options, kept from the call before: at small sizes it takes longest."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return check(who, *shapes, **options)
     try:
         hash((shapes, *options.values()))

@@ -1,0 +1,114 @@
+"""What the machine can do, measured on the spot, and how large its last cache is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from striate.ops import cpu
+
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`bandwidth` in bytes and `peak` in float32 FLOPs, both per second."""
+
+    bandwidth: float
+    peak: float
+
+    def bound(self, moved: int, flops: int) -> tuple[float, str]:
+        """The least seconds for so many bytes and FLOPs, and which of them says so."""
+        by_bytes, by_flops = moved / self.bandwidth, flops / self.peak
+        return max(by_bytes, by_flops), "memory" if by_bytes > by_flops else "arithmetic"
+
+    def better(self, other: Machine) -> Machine:
+        return Machine(max(self.bandwidth, other.bandwidth), max(self.peak, other.peak))
+
+
+def measure(megabytes: int = 512, side: int = 2048) -> Machine:
+    """Reading memory and multiplying matrices, by torch on the threads that it is given; the best of some.
+
+    Memory is read by a sum and by a matrix times a vector, as neither is the faster one everywhere.
+    """
+    columns = 1 << 17
+    large, vector = torch.ones(megabytes * 1_000_000 // 4 // columns, columns), torch.ones(columns)
+    square = torch.ones(side, side)
+    reading = min(_best(large.sum, 4), _best(lambda: large @ vector, 4))
+    return Machine(large.numel() * 4 / reading, 2 * side**3 / _best(lambda: square @ square, 4))
+
+
+def _best(run: Callable[[], object], rounds: int) -> float:
+    times = []
+    for _ in range(rounds + 1):  # the first one warms up
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def last_cache() -> int | None:
+    """Bytes of the largest cache that the first core sees, or None where the system does not say."""
+    sizes = [_size(path.read_text()) for path in _CACHES.glob("index*/size")]
+    return max(sizes, default=None)
+
+
+def _size(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([KMG]?)", text.strip()).groups()  # type: ignore[union-attr]
+    return int(number) * _UNITS[unit]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What numbers depend on beside the code."""
+
+    processor: str
+    cores: int
+    threads: int
+    last_cache: int | None
+    rotated: int
+    instructions: str
+    openmp_waits: str
+    torch: str
+    jax: str | None
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def surroundings(threads: int, rotated: int, jax: str | None) -> Surroundings:
+    return Surroundings(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        threads=threads,
+        last_cache=last_cache(),
+        rotated=rotated,
+        instructions="none" if cpu.library() is None else cpu.instructions(),
+        openmp_waits=os.environ.get("OMP_WAIT_POLICY", "as by default"),
+        torch=torch.__version__,
+        jax=jax,
+    )
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    found = None
+    if information.is_file():
+        found = re.search(r"^model name\s*:\s*(.*)$", information.read_text(), re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def use_cores(threads: int) -> None:
+    """Keep this process on so many cores, so that no library uses more; call it before any has started threads."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if threads < len(allowed):
+        os.sched_setaffinity(0, allowed[:threads])
+    torch.set_num_threads(threads)
