@@ -1,66 +1,12 @@
-// The gradients of the input and of the weight.
+// The gradient of the input, in the orders of enum striate_order.
 #pragma once
 
-#include "forward.h"
+#include "chunks.h"
+#include "forward_taps.h"
+#include "lanes.h"
 
 namespace striate {
 namespace {
-
-// Which tasks may add into the input's gradient at the same time.
-//
-// Windows overlap, so positions are cut into a fixed number of chunks, and chunks that touch a common input
-// get different colours. Colours are worked through one after the other: every sum has one order.
-constexpr int kMostChunks = 16;
-
-struct Chunks {
-    int count;
-    int colours;
-    Int size;  // positions of a chunk
-    int colour[kMostChunks];
-
-    Int begin(int chunk) const { return chunk * size; }
-};
-
-inline Chunks chunks_of(const Windows& w, Int tasks_besides) {
-    Chunks chunks;
-    const Int tiles = ceil_div(w.positions, V);
-    const Int wanted = tasks_besides >= 8 ? 1 : smaller(kMostChunks, tiles);
-    chunks.size = ceil_div(tiles, wanted) * V;
-    chunks.count = static_cast<int>(ceil_div(w.positions, chunks.size));
-    chunks.colours = 1;
-    chunks.colour[0] = 0;
-    if (chunks.count == 1) return chunks;
-    Int low[kMostChunks], high[kMostChunks];
-    for (int i = 0; i < chunks.count; ++i) {
-        low[i] = w.inputs;
-        high[i] = 0;
-        for (Int p = chunks.begin(i); p < smaller(chunks.begin(i) + chunks.size, w.positions); ++p) {
-            const Pattern& pattern = w.patterns[w.pattern[p]];
-            low[i] = smaller(low[i], w.base[p] + pattern.low);
-            high[i] = larger(high[i], w.base[p] + pattern.high);
-        }
-        bool taken[kMostChunks] = {};
-        for (int j = 0; j < i; ++j)
-            if (low[i] < high[j] && low[j] < high[i]) taken[chunks.colour[j]] = true;
-        int colour = 0;
-        while (taken[colour]) ++colour;
-        chunks.colour[i] = colour;
-        if (colour + 1 > chunks.colours) chunks.colours = colour + 1;
-    }
-    return chunks;
-}
-
-// Calls f(chunk, part, worker) for every chunk and part in [0, parts), chunks that overlap never at once.
-template <class F>
-void for_each_chunk(int threads, const Chunks& chunks, Int parts, const F& f) {
-    for (int colour = 0; colour < chunks.colours; ++colour) {
-        int of_colour[kMostChunks], count = 0;
-        for (int i = 0; i < chunks.count; ++i)
-            if (chunks.colour[i] == colour) of_colour[count++] = i;
-        for_each(threads, count * parts,
-                 [&](Int task, int worker) { f(of_colour[task / parts], task % parts, worker); });
-    }
-}
 
 inline Int channels_per_part(const Problem& p) { return smaller(p.group_channels, larger(16, ceil_div(p.group_channels, 16))); }
 
@@ -241,7 +187,7 @@ inline int input_gradient_taps(const Problem& p, const float* gy, const float* w
                     Product<false> job{factors + o, p.group_outputs, 1,
                                        weight + (w.kernel[at] * p.outputs + output + o) * p.terms + skipped * w.taps,
                                        p.terms, smaller(outputs_at_once, p.group_outputs - o),
-                                       window, row, channels * w.taps, o > 0};
+                                       window, row, channels * w.taps, o > 0, false};
                     cover(job, images, ceil_div(channels * w.taps, V));
                 }
                 for (Int n = 0; n < images; ++n)
@@ -302,93 +248,6 @@ inline int input_gradient(const Problem& p, const float* gy, const float* weight
         case STRIATE_ROWS: return input_gradient_rows(p, gy, weight, gx);
         default: return STRIATE_UNSUPPORTED;
     }
-}
-
-// How the gradient of the weight is cut: rows are outputs, lanes are taps, and the sum runs over columns, the
-// images of the positions of a kernel.
-struct WeightGradientPlan {
-    Int columns;            // at once
-    Int channels;           // at once: their windows stay in the second cache
-    Int row;                // of the copied windows
-    Int outputs, parts;     // of a task
-    Int tile;               // kernels of a task
-    bool transposed;        // y's gradient is transposed for all positions of a tile together
-};
-
-inline WeightGradientPlan plan_weight_gradient(const Problem& p) {
-    const Windows& w = *p.windows;
-    constexpr Int window_floats = 64 << 10, gradient_floats = 256 << 10;
-    WeightGradientPlan plan;
-    plan.transposed = w.own_kernels && p.images >= V / 2 && p.images <= 256;
-    Int most = 1;
-    for (Int k = 0; k < w.kernels && !w.own_kernels; ++k) most = larger(most, w.first[k + 1] - w.first[k]);
-    plan.columns = larger(1, smaller(256, most * p.images));
-    const Int fitting = larger(1, window_floats / (plan.columns * w.taps));
-    plan.channels = ceil_div(p.group_channels, ceil_div(p.group_channels, fitting));
-    plan.row = whole_vectors(plan.channels * w.taps);
-    plan.tile = w.own_kernels ? V : 1;
-    const Int tiles = ceil_div(w.kernels, plan.tile);
-    plan.outputs = p.group_outputs;
-    if (plan.transposed)
-        plan.outputs = smaller(plan.outputs, larger(16, gradient_floats / (V * whole_vectors(p.images))));
-    while (plan.outputs > 32 && tiles * p.groups * ceil_div(p.group_outputs, plan.outputs) < 8)
-        plan.outputs = ceil_div(plan.outputs, 2);
-    plan.parts = ceil_div(p.group_outputs, plan.outputs);
-    return plan;
-}
-
-inline int weight_gradient(const Problem& p, const float* gy, const float* x, float* gw) {
-    const Windows& w = *p.windows;
-    const WeightGradientPlan plan = plan_weight_gradient(p);
-    const Int gy_row = plan.transposed ? V * whole_vectors(p.images) : whole_vectors(plan.columns);
-    const Int window_floats = plan.columns * plan.row + V;
-    const Int private_floats = whole_vectors(window_floats) + plan.outputs * gy_row;
-    float* memory = scratch(p.threads * private_floats);
-    if (memory == nullptr) return STRIATE_NO_MEMORY;
-
-    const Int tasks_of_tile = p.groups * plan.parts;
-    for_each(p.threads, ceil_div(w.kernels, plan.tile) * tasks_of_tile, [=, &p, &w, &plan](Int task, int worker) {
-        const Int first_kernel = task / tasks_of_tile * plan.tile, group = task / plan.parts % p.groups;
-        const Int skipped = task % plan.parts * plan.outputs;
-        const Int output = group * p.group_outputs + skipped, outputs = smaller(plan.outputs, p.group_outputs - skipped);
-        const Int end = smaller(first_kernel + plan.tile, w.kernels);
-        float* windows = memory + worker * private_floats;
-        float* factors = windows + whole_vectors(window_floats);
-        if (plan.transposed)
-            for (Int o = 0; o < outputs; ++o)
-                images_to_lanes(gy + (output + o) * w.positions + first_kernel, p.outputs * w.positions, p.images,
-                                end - first_kernel, factors + o * gy_row, gy_row / V);
-        for (Int kernel = first_kernel; kernel < end; ++kernel) {
-            const int32_t* members = w.members + w.first[kernel];
-            const Int size = w.first[kernel + 1] - w.first[kernel], columns = size * p.images;
-            if (columns == 0)
-                fill_zero(gw + (kernel * p.outputs + output) * p.terms, outputs * p.terms);
-            for (Int first = 0; first < columns; first += plan.columns) {
-                const Int count = smaller(plan.columns, columns - first);
-                const float* a = factors + (kernel - first_kernel) * (gy_row / V);
-                if (!plan.transposed) {
-                    a = factors;
-                    for (Int o = 0; o < outputs; ++o)
-                        for (Int i = 0; i < count; ++i)
-                            factors[o * gy_row + i] =
-                                gy[((first + i) / size * p.outputs + output + o) * w.positions +
-                                   members[(first + i) % size]];
-                }
-                for (Int c = 0; c < p.group_channels; c += plan.channels) {
-                    const Int channels = smaller(plan.channels, p.group_channels - c);
-                    for (Int i = 0; i < count; ++i)
-                        gather(w,
-                               x + ((first + i) / size * p.channels + group * p.group_channels + c) * w.inputs,
-                               channels, members[(first + i) % size], windows + i * plan.row);
-                    Product<true> job{a, gy_row, 1, windows, plan.row, count,
-                                      gw + (kernel * p.outputs + output) * p.terms + c * w.taps, p.terms,
-                                      channels * w.taps, first > 0};
-                    cover(job, outputs, ceil_div(channels * w.taps, V));
-                }
-            }
-        }
-    });
-    return STRIATE_OK;
 }
 
 }  // namespace
