@@ -15,18 +15,22 @@ constexpr int kMostChunks = 16;
 struct Chunks {
     int count;
     int colours;
-    Int size;  // positions of a chunk
+    Int first, last;  // positions
+    Int size;         // of a chunk
     int colour[kMostChunks];
 
-    Int begin(int chunk) const { return chunk * size; }
+    Int begin(int chunk) const { return first + chunk * size; }
+    Int end(int chunk) const { return smaller(begin(chunk) + size, last); }
 };
 
-inline Chunks chunks_of(const Windows& w, Int tasks_besides) {
+inline Chunks chunks_of(const Windows& w, Int first, Int last, Int tasks_besides) {
     Chunks chunks;
-    const Int tiles = ceil_div(w.positions, V);
+    chunks.first = first;
+    chunks.last = last;
+    const Int tiles = ceil_div(last - first, V);
     const Int wanted = tasks_besides >= 8 ? 1 : smaller(kMostChunks, tiles);
     chunks.size = ceil_div(tiles, wanted) * V;
-    chunks.count = static_cast<int>(ceil_div(w.positions, chunks.size));
+    chunks.count = static_cast<int>(ceil_div(last - first, chunks.size));
     chunks.colours = 1;
     chunks.colour[0] = 0;
     if (chunks.count == 1) return chunks;
@@ -34,7 +38,7 @@ inline Chunks chunks_of(const Windows& w, Int tasks_besides) {
     for (int i = 0; i < chunks.count; ++i) {
         low[i] = w.inputs;
         high[i] = 0;
-        for (Int p = chunks.begin(i); p < smaller(chunks.begin(i) + chunks.size, w.positions); ++p) {
+        for (Int p = chunks.begin(i); p < chunks.end(i); ++p) {
             const Pattern& pattern = w.patterns[w.pattern[p]];
             low[i] = smaller(low[i], w.base[p] + pattern.low);
             high[i] = larger(high[i], w.base[p] + pattern.high);

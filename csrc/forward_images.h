@@ -75,11 +75,11 @@ struct ImagesPlan {
     Int channels;    // whose windows stay in the second cache while all outputs are worked through
 };
 
-inline ImagesPlan plan_images(const Problem& p) {
+inline ImagesPlan plan_images(const Problem& p, Int width) {
     constexpr Int results = 48 << 10, windows = 48 << 10, rows = kAccumulators / 2;
     const Windows& w = *p.windows;
     ImagesPlan plan;
-    plan.width = images_per_pass(p.images);
+    plan.width = width;
     // Where sums are long, windows are read again for every part of the outputs: one part. Where they are short,
     // writing y is what takes time, and long stretches of positions make it quick.
     plan.outputs = p.terms >= 512 ? 256 : larger(rows, results / (64 * plan.width));
@@ -97,70 +97,75 @@ inline ImagesPlan plan_images(const Problem& p) {
 template <class W>
 int forward_images(const Problem& p, const float* x, const W* weight, Bias bias, float* y) {
     const Windows& w = *p.windows;
-    const ImagesPlan plan = plan_images(p);
-    const Int width = plan.width;
-    const Int tiles = ceil_div(w.positions, plan.tile), parts = ceil_div(p.group_outputs, plan.outputs);
+    const Bands bands = plan_bands<Keep::read>(p);
+    const ImagesPlan plan = plan_images(p, bands.width);
+    const Int width = plan.width, parts = ceil_div(p.group_outputs, plan.outputs);
     // bfloat16 rows are widened some at a time.
     constexpr bool widen_rows = sizeof(W) != sizeof(float);
     const Int rows = widen_rows ? smaller(kAccumulators / 2, plan.outputs) : plan.outputs;
     const Int results_floats = plan.outputs * plan.tile * width;
     const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * p.terms) : 0);
-    const Int lanes_floats = p.channels * w.inputs * width;
+    const Int lanes_floats = p.channels * bands.inputs * width;
     float* lanes = scratch(lanes_floats + p.threads * private_floats);
     if (lanes == nullptr) return STRIATE_NO_MEMORY;
 
     for (Int image = 0; image < p.images; image += width) {
         const Int images = smaller(width, p.images - image);
-        transpose_in(p, x, p.channels, w.inputs, image, images, width, lanes);
-        for_each(p.threads, tiles * p.groups * parts, [=, &p, &w, &plan](Int task, int worker) {
-            const Int tile = task / (p.groups * parts) * plan.tile, group = task / parts % p.groups;
-            const Int output = task % parts * plan.outputs;
-            const Int outputs = smaller(plan.outputs, p.group_outputs - output);
-            const Int positions = smaller(plan.tile, w.positions - tile);
-            float* results = lanes + lanes_floats + worker * private_floats;
-            ImagesAtPosition job;
-            job.weight_row = p.terms;
-            job.x_channel = w.inputs * width;
-            job.width = width;
-            job.taps = w.taps;
-            job.bias = bias;
-            job.out_row = plan.tile * width;
-            for (Int position = tile; position < tile + positions;) {
-                // Neighbours with the same kernel go through it together.
-                Int end = position + 1;
-                while (end < tile + positions && w.kernel[end] == w.kernel[position]) ++end;
-                job.kernel = w.kernel[position];
-                for (Int o = 0; o < outputs; o += rows) {
-                    const Int some = smaller(rows, outputs - o);
-                    job.output = group * p.group_outputs + output + o;
-                    const float* kernel = as_float(weight + (job.kernel * p.outputs + job.output) * p.terms,
-                                                   some * p.terms, results + results_floats);
-                    job.rows = some;
-                    for (Int c = 0; c < p.group_channels; c += plan.channels) {
-                        job.channels = smaller(plan.channels, p.group_channels - c);
-                        job.weight = kernel + c * w.taps;
-                        job.add = c > 0;
-                        job.next = c + plan.channels < p.group_channels ? job.weight + plan.channels * w.taps
-                                                                        : kernel + p.outputs * p.terms;
-                        for (Int at = position; at < end; ++at) {
-                            const Pattern& pattern = w.patterns[w.pattern[at]];
-                            job.inside = pattern.taps;
-                            job.inside_count = pattern.tap_count;
-                            job.x = lanes + ((group * p.group_channels + c) * w.inputs + w.base[at]) * width;
-                            job.out = results + (o * plan.tile + at - tile) * width;
-                            cover(job, some, width / V);
+        for (Int first = 0; first < w.positions;) {
+            const Band band = bands.next<Keep::read>(w, first, 0);
+            const Int inputs = band.high - band.low, tiles = ceil_div(band.last - band.first, plan.tile);
+            first = band.last;
+            transpose_in(p, x, band.low, inputs, image, images, width, lanes);
+            for_each(p.threads, tiles * p.groups * parts, [=, &p, &w, &plan](Int task, int worker) {
+                const Int tile = band.first + task / (p.groups * parts) * plan.tile, group = task / parts % p.groups;
+                const Int output = task % parts * plan.outputs;
+                const Int outputs = smaller(plan.outputs, p.group_outputs - output);
+                const Int positions = smaller(plan.tile, band.last - tile);
+                float* results = lanes + lanes_floats + worker * private_floats;
+                ImagesAtPosition job;
+                job.weight_row = p.terms;
+                job.x_channel = inputs * width;
+                job.width = width;
+                job.taps = w.taps;
+                job.bias = bias;
+                job.out_row = plan.tile * width;
+                for (Int position = tile; position < tile + positions;) {
+                    // Neighbours with the same kernel go through it together.
+                    Int end = position + 1;
+                    while (end < tile + positions && w.kernel[end] == w.kernel[position]) ++end;
+                    job.kernel = w.kernel[position];
+                    for (Int o = 0; o < outputs; o += rows) {
+                        const Int some = smaller(rows, outputs - o);
+                        job.output = group * p.group_outputs + output + o;
+                        const float* kernel = as_float(weight + (job.kernel * p.outputs + job.output) * p.terms,
+                                                       some * p.terms, results + results_floats);
+                        job.rows = some;
+                        for (Int c = 0; c < p.group_channels; c += plan.channels) {
+                            job.channels = smaller(plan.channels, p.group_channels - c);
+                            job.weight = kernel + c * w.taps;
+                            job.add = c > 0;
+                            job.next = c + plan.channels < p.group_channels ? job.weight + plan.channels * w.taps
+                                                                            : kernel + p.outputs * p.terms;
+                            for (Int at = position; at < end; ++at) {
+                                const Pattern& pattern = w.patterns[w.pattern[at]];
+                                job.inside = pattern.taps;
+                                job.inside_count = pattern.tap_count;
+                                job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
+                                job.out = results + (o * plan.tile + at - tile) * width;
+                                cover(job, some, width / V);
+                            }
                         }
                     }
+                    position = end;
                 }
-                position = end;
-            }
-            for (Int o = 0; o < outputs; ++o) {
-                const Int channel = group * p.group_outputs + output + o;
-                lanes_to_images(results + o * plan.tile * width, width, images, positions,
-                                y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions,
-                                p.images * p.outputs * w.positions > kStreamed);
-            }
-        });
+                for (Int o = 0; o < outputs; ++o) {
+                    const Int channel = group * p.group_outputs + output + o;
+                    lanes_to_images(results + o * plan.tile * width, width, images, positions,
+                                    y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions,
+                                    p.images * p.outputs * w.positions > kStreamed);
+                }
+            });
+        }
     }
     return STRIATE_OK;
 }

@@ -68,72 +68,106 @@ inline void copy_rows(const float* from, Int from_row, Int rows, Int count, floa
         std::memcpy(to + r * to_row, from + r * from_row, static_cast<std::size_t>(count) * sizeof(float));
 }
 
+// The inputs whose gradient is being summed, images as lanes: (channels, capacity, width) for inputs from `low` on,
+// of which those below `high` have been begun.
+struct LaneSums {
+    const Problem& p;
+    float* lanes;
+    Int capacity, width;
+    float* gx;
+    Int image, images;
+    Int low, high;
+
+    float* at(Int channel, Int input) const { return lanes + (channel * capacity + input - low) * width; }
+
+    // Writes out the inputs below `next_low`, to which nothing is added any more, and begins those up to `next_high`.
+    void advance(Int next_low, Int next_high) {
+        const Int inputs = p.windows->inputs, begun = smaller(next_low, high), kept = high - begun;
+        const Int stretches = larger(1, ceil_div(next_low - low, kStretch));
+        for_each(p.threads, p.channels * stretches, [=](Int task, int) {
+            const Int channel = task / stretches, start = low + task % stretches * kStretch;
+            const Int end = smaller(start + kStretch, next_low), summed = larger(start, smaller(end, begun));
+            float* to = gx + (image * p.channels + channel) * inputs;
+            lanes_to_images(at(channel, start), width, images, summed - start, to + start, p.channels * inputs,
+                            p.images * p.channels * inputs > kStreamed);
+            for (Int i = 0; i < images && end > summed; ++i)  // no window reads these
+                fill_zero(to + i * p.channels * inputs + summed, end - summed);
+        });
+        for_each(p.threads, p.channels, [=](Int channel, int) {
+            float* first = at(channel, low);
+            if (kept > 0 && begun > low)
+                std::memmove(first, at(channel, begun), static_cast<std::size_t>(kept * width) * sizeof(float));
+            fill_zero(first + kept * width, (next_high - next_low - kept) * width);
+        });
+        low = next_low;
+        high = next_high;
+    }
+};
+
 inline int input_gradient_images(const Problem& p, const float* gy, const float* weight, float* gx) {
     const Windows& w = *p.windows;
-    const Int width = images_per_pass(p.images);
+    const Bands bands = plan_bands<Keep::incomplete>(p);
+    const Int width = bands.width;
     const Int part = channels_per_part(p), parts = ceil_div(p.group_channels, part);
-    const Chunks chunks = chunks_of(w, p.groups * parts);
     const Int outputs_at_once = smaller(p.group_outputs, 64);
     // Rows of weights are read across, an output a step. Where they are long, each step is on another page and in the
     // same few sets of the first cache: a copy of the part in use is then read instead.
     const bool packs = p.terms >= 1024;
     const Int gradients_floats = outputs_at_once * V * width, packed_row = whole_vectors(part * w.taps);
     const Int private_floats = gradients_floats + (packs ? outputs_at_once * packed_row : 0);
-    const Int lanes_floats = p.channels * w.inputs * width;
+    const Int lanes_floats = p.channels * bands.inputs * width;
     float* lanes = scratch(lanes_floats + p.threads * private_floats);
     if (lanes == nullptr) return STRIATE_NO_MEMORY;
-    const Int stretches = ceil_div(w.inputs, kStretch);
 
     for (Int image = 0; image < p.images; image += width) {
         const Int images = smaller(width, p.images - image);
-        for_each(p.threads, p.channels,
-                 [=, &w](Int task, int) { fill_zero(lanes + task * w.inputs * width, w.inputs * width); });
-        for_each_chunk(p.threads, chunks, p.groups * parts, [=, &p, &w, &chunks](int chunk, Int task, int worker) {
-            const Int group = task / parts, channel = group * p.group_channels + task % parts * part;
-            const Int channels = smaller(part, p.group_channels - task % parts * part);
-            const Int end = smaller(chunks.begin(chunk) + chunks.size, w.positions);
-            float* transposed = lanes + lanes_floats + worker * private_floats;
-            TapGradients job;
-            float* packed = transposed + gradients_floats;
-            job.terms = packs ? packed_row : p.terms;
-            job.taps = w.taps;
-            job.gy_row = V * width;
-            job.gx_channel = w.inputs * width;
-            job.width = width;
-            job.to_next = w.own_kernels && !packs ? p.outputs * p.terms : 0;
-            for (Int tile = chunks.begin(chunk); tile < end; tile += V) {
-                const Int positions = smaller(V, end - tile);
-                for (Int o = 0; o < p.group_outputs; o += outputs_at_once) {
-                    const Int output = group * p.group_outputs + o;
-                    job.outputs = smaller(outputs_at_once, p.group_outputs - o);
-                    for (Int i = 0; i < job.outputs; ++i)
-                        images_to_lanes(gy + (image * p.outputs + output + i) * w.positions + tile,
-                                        p.outputs * w.positions, images, positions, transposed + i * V * width, width);
-                    for (Int at = tile; at < tile + positions; ++at) {
-                        const Pattern& pattern = w.patterns[w.pattern[at]];
-                        if (pattern.tap_count == 0) continue;
-                        job.inside = pattern.taps;
-                        job.inside_count = pattern.tap_count;
-                        job.weight = weight + (w.kernel[at] * p.outputs + output) * p.terms +
-                                     task % parts * part * w.taps;
-                        if (packs) {
-                            copy_rows(job.weight, p.terms, job.outputs, channels * w.taps, packed, packed_row);
-                            job.weight = packed;
+        LaneSums sums{p, lanes, bands.inputs, width, gx, image, images, 0, 0};
+        for (Int first = 0; first < w.positions;) {
+            const Band band = bands.next<Keep::incomplete>(w, first, sums.high);
+            const Chunks chunks = chunks_of(w, band.first, band.last, p.groups * parts);
+            first = band.last;
+            sums.advance(band.low, band.high);
+            for_each_chunk(p.threads, chunks, p.groups * parts, [=, &p, &w, &chunks](int chunk, Int task, int worker) {
+                const Int group = task / parts, channel = group * p.group_channels + task % parts * part;
+                const Int channels = smaller(part, p.group_channels - task % parts * part);
+                const Int end = chunks.end(chunk);
+                float* transposed = lanes + lanes_floats + worker * private_floats;
+                TapGradients job;
+                float* packed = transposed + gradients_floats;
+                job.terms = packs ? packed_row : p.terms;
+                job.taps = w.taps;
+                job.gy_row = V * width;
+                job.gx_channel = bands.inputs * width;
+                job.width = width;
+                job.to_next = w.own_kernels && !packs ? p.outputs * p.terms : 0;
+                for (Int tile = chunks.begin(chunk); tile < end; tile += V) {
+                    const Int positions = smaller(V, end - tile);
+                    for (Int o = 0; o < p.group_outputs; o += outputs_at_once) {
+                        const Int output = group * p.group_outputs + o;
+                        job.outputs = smaller(outputs_at_once, p.group_outputs - o);
+                        for (Int i = 0; i < job.outputs; ++i)
+                            images_to_lanes(gy + (image * p.outputs + output + i) * w.positions + tile,
+                                            p.outputs * w.positions, images, positions, transposed + i * V * width, width);
+                        for (Int at = tile; at < tile + positions; ++at) {
+                            const Pattern& pattern = w.patterns[w.pattern[at]];
+                            if (pattern.tap_count == 0) continue;
+                            job.inside = pattern.taps;
+                            job.inside_count = pattern.tap_count;
+                            job.weight = weight + (w.kernel[at] * p.outputs + output) * p.terms +
+                                         task % parts * part * w.taps;
+                            if (packs) {
+                                copy_rows(job.weight, p.terms, job.outputs, channels * w.taps, packed, packed_row);
+                                job.weight = packed;
+                            }
+                            job.gy = transposed + (at - tile) * width;
+                            job.gx = lanes + (channel * bands.inputs + w.base[at] - band.low) * width;
+                            cover(job, channels * job.inside_count, width / V);
                         }
-                        job.gy = transposed + (at - tile) * width;
-                        job.gx = lanes + (channel * w.inputs + w.base[at]) * width;
-                        cover(job, channels * job.inside_count, width / V);
                     }
                 }
-            }
-        });
-        for_each(p.threads, p.channels * stretches, [=, &p, &w](Int task, int) {
-            const Int channel = task / stretches, start = task % stretches * kStretch;
-            lanes_to_images(lanes + (channel * w.inputs + start) * width, width, images,
-                            smaller(kStretch, w.inputs - start),
-                            gx + (image * p.channels + channel) * w.inputs + start, p.channels * w.inputs,
-                            p.images * p.channels * w.inputs > kStreamed);
-        });
+            });
+        }
+        sums.advance(w.inputs, w.inputs);
     }
     return STRIATE_OK;
 }
@@ -161,7 +195,7 @@ inline void scatter(const Windows& w, const Pattern& pattern, Int channels, cons
 inline int input_gradient_taps(const Problem& p, const float* gy, const float* weight, float* gx) {
     const Windows& w = *p.windows;
     const Int part = channels_per_part(p), parts = ceil_div(p.group_channels, part);
-    const Chunks chunks = chunks_of(w, p.groups * parts);
+    const Chunks chunks = chunks_of(w, 0, w.positions, p.groups * parts);
     const Int at_once = smaller(kImagesAtOnce, p.images), row = whole_vectors(part * w.taps);
     const Int private_floats = at_once * row + whole_vectors(at_once * p.group_outputs);
     float* memory = scratch(p.threads * private_floats);
@@ -173,7 +207,7 @@ inline int input_gradient_taps(const Problem& p, const float* gy, const float* w
         const Int group = task / parts, skipped = task % parts * part;
         const Int channels = smaller(part, p.group_channels - skipped);
         const Int channel = group * p.group_channels + skipped, output = group * p.group_outputs;
-        const Int end = smaller(chunks.begin(chunk) + chunks.size, w.positions);
+        const Int end = chunks.end(chunk);
         float* window = memory + worker * private_floats;
         float* factors = window + at_once * row;
         for (Int at = chunks.begin(chunk); at < end; ++at) {
@@ -224,12 +258,12 @@ inline void add_rows(const Windows& w, const Pattern& pattern, Int channels, con
 inline int input_gradient_rows(const Problem& p, const float* gy, const float* weight, float* gx) {
     const Windows& w = *p.windows;
     const Int part = channels_per_part(p), parts = ceil_div(p.group_channels, part);
-    const Chunks chunks = chunks_of(w, p.groups * parts);
+    const Chunks chunks = chunks_of(w, 0, w.positions, p.groups * parts);
     for_each(p.threads, p.images * p.channels, [=, &w](Int task, int) { fill_zero(gx + task * w.inputs, w.inputs); });
     for_each_chunk(p.threads, chunks, p.groups * parts, [=, &p, &w, &chunks](int chunk, Int task, int) {
         const Int group = task / parts, skipped = task % parts * part;
         const Int channels = smaller(part, p.group_channels - skipped);
-        const Int end = smaller(chunks.begin(chunk) + chunks.size, w.positions);
+        const Int end = chunks.end(chunk);
         for (Int at = chunks.begin(chunk); at < end; ++at)
             for (Int o = group * p.group_outputs; o < (group + 1) * p.group_outputs; ++o)
                 for (Int n = 0; n < p.images; ++n)
@@ -243,7 +277,9 @@ inline int input_gradient_rows(const Problem& p, const float* gy, const float* w
 
 inline int input_gradient(const Problem& p, const float* gy, const float* weight, float* gx) {
     switch (p.order) {
-        case STRIATE_IMAGES: return input_gradient_images(p, gy, weight, gx);
+        case STRIATE_IMAGES:
+            return plan_bands<Keep::incomplete>(p).fit ? input_gradient_images(p, gy, weight, gx)
+                                                       : input_gradient_taps(p, gy, weight, gx);
         case STRIATE_TAPS: return input_gradient_taps(p, gy, weight, gx);
         case STRIATE_ROWS: return input_gradient_rows(p, gy, weight, gx);
         default: return STRIATE_UNSUPPORTED;
