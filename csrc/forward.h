@@ -13,7 +13,8 @@ template <class W>
 int forward(const Problem& p, const float* x, const W* weight, Bias bias, float* y) {
     switch (p.order) {
         case STRIATE_IMAGES:
-            return plan_bands<Keep::read>(p).fit ? forward_images(p, x, weight, bias, y) : forward_taps(p, x, weight, bias, y);
+            return plan_bands<Keep::read>(p).fit ? forward_images(p, x, weight, bias, y)
+                                                 : forward_taps(p, x, weight, bias, y);
         case STRIATE_TAPS: return forward_taps(p, x, weight, bias, y);
         case STRIATE_ROWS: return forward_rows(p, x, weight, bias, y);
         case STRIATE_POSITIONS: return forward_positions(p, x, weight, bias, y);

@@ -196,7 +196,12 @@ LARGE = {
     ),
     # Too large to transpose at once: in bands, in fewer images, not at all.
     "long": lambda: Problem(
-        WindowTables.from_axes([9000], [axis_table(9000, 3, 1, 1, 1, "zeros")]), 20, 16, 2, 1, "none"
+        WindowTables.from_axes([9000], [axis_table(9000, 3, 1, 1, 1, "zeros")]),
+        20,
+        16,
+        2,
+        1,
+        "none",
     ),
     "bands": lambda: Problem(rectangle(100, 60, 3, stride=2), 17, 12, 2, 1, "channel"),
     "gaps": lambda: Problem(rectangle(100, 60, 2, stride=7), 17, 12, 2, 1, "channel"),
