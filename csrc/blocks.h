@@ -82,7 +82,8 @@ struct Product {
     float* out;
     Int out_row;
     Int columns;
-    bool add;  // to what is in out
+    bool add;       // to what is in out
+    bool streamed;  // whole vectors of out are whole lines that go past the caches
 
     template <int R, int S>
     void block(Int row, Int vector) const {
@@ -125,10 +126,13 @@ struct Product {
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s) {
-                if (kFull || s < S - 1)
-                    store(to + r * out_row + s * V, sums.at[r][s]);
+                float* at = to + r * out_row + s * V;
+                if (!kFull && s == S - 1)
+                    store(at, sums.at[r][s], last);
+                else if (streamed)
+                    stream(at, sums.at[r][s]);
                 else
-                    store(to + r * out_row + s * V, sums.at[r][s], last);
+                    store(at, sums.at[r][s]);
             }
     }
 };

@@ -1,5 +1,7 @@
 // The kernels for one instruction set: compiled once for each, with STRIATE_KERNELS naming the result.
-#include "gradients.h"
+#include "forward.h"
+#include "input_gradient.h"
+#include "weight_gradient.h"
 
 namespace striate {
 

@@ -3,6 +3,7 @@
 
 #include "blocks.h"
 #include "pool.h"
+#include "striate.h"
 
 namespace striate {
 namespace {
@@ -64,27 +65,56 @@ inline void lanes_to_images(const float* from, Int from_row, Int images, Int pos
     if (streamed) fence();
 }
 
+// to[0..n) = from[0..n), then zeros up to the width of one store.
+struct CopyQuad {  // n <= 4: most of its stores stay within a cache line
+    static void run(const float* from, float* to, Int n) { copy_quad(from, to, n); }
+};
+struct CopyVector {  // n <= V
+    static void run(const float* from, float* to, Int n) { store(to, load(from, n)); }
+};
+struct CopyAny {
+    static void run(const float* from, float* to, Int n) {
+        for (; n > V; n -= V, from += V, to += V) store(to, load(from));
+        store(to, load(from, n));
+    }
+};
+
+// Zeros behind a run's end fall on padding, or on taps that are written later.
+template <class Copy>
+inline void copy_runs(const Windows& windows, const Pattern& pattern, const float* from, Int channels, float* to) {
+    const Run* runs = pattern.runs;
+    const Int count = pattern.run_count, common = pattern.run_length;
+    for (Int c = 0; c < channels; ++c) {
+        for (Int r = 0; r < count; ++r)
+            Copy::run(from + runs[r].offset, to + runs[r].tap, common > 0 ? common : runs[r].length);
+        to += windows.taps;
+        from += windows.inputs;
+    }
+}
+
 // The window of one position and image, its channels one after the other as in the weight, zeros for padding.
 // Writes up to the end of the last vector, with zeros there, and up to V floats beyond.
 inline void gather(const Windows& windows, const float* x, Int channels, Int position, float* to) {
     const Pattern& pattern = windows.patterns[windows.pattern[position]];
-    Int taps = windows.taps, count = channels * taps;
-    if (pattern.tap_count < taps) fill_zero(to, count);
+    const Int count = channels * windows.taps, length = pattern.run_length;
+    if (pattern.tap_count < windows.taps) fill_zero(to, count);
     const float* from = x + windows.base[position];
-    for (Int c = 0; c < channels; ++c) {
-        for (int r = 0; r < pattern.run_count; ++r) {
-            Run run = pattern.runs[r];
-            // A whole vector is stored, zeros behind a run's end: taps that they fall on are written later.
-            for (Int done = 0; done < run.length; done += V) {
-                Int left = run.length - done;
-                const float* at = from + run.offset + done;
-                store(to + run.tap + done, left >= V ? load(at) : load(at, left));
-            }
-        }
-        to += taps;
-        from += windows.inputs;
-    }
-    store(to, zero());
+    if (length > 0 && length <= 4)
+        copy_runs<CopyQuad>(windows, pattern, from, channels, to);
+    else if (length > 0 && length <= V)
+        copy_runs<CopyVector>(windows, pattern, from, channels, to);
+    else
+        copy_runs<CopyAny>(windows, pattern, from, channels, to);
+    store(to + count, zero());
+}
+
+// to[0..count) = from[0..count), past the caches but for the ends; fence() before another thread reads it.
+inline void stream_copy(const float* from, Int count, float* to) {
+    const Int past = static_cast<Int>(reinterpret_cast<uintptr_t>(to) / sizeof(float) % V);
+    Int done = past == 0 ? 0 : smaller(count, V - past);
+    store(to, load(from, done), done);
+    for (; done + V <= count; done += V) stream(to + done, load(from + done));
+    store(to + done, load(from + done, count - done), count - done);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ struct Windows {
     const int32_t* kernel;     // (P)
     const int32_t* members;    // (P) positions, those of kernel 0 first
     const int32_t* first;      // (K + 1): kernel k has members[first[k]] .. members[first[k + 1] - 1]
+    const int32_t* later;      // (P) no position from this one on reads an input below
     const Pattern* patterns;
     double runs_per_position;  // the mean
 };

@@ -48,6 +48,10 @@ inline Vec load(const bfloat16* from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
+inline void copy_quad(const float* from, float* to, int64_t n) {
+    _mm_storeu_ps(to, _mm_maskz_loadu_ps(static_cast<__mmask8>(first(n)), from));
+}
+
 // out[i] = the sum of the lanes of sums[i], for i < V. A tree of pairs, so that each shuffle serves many sums.
 inline Vec sums_of_lanes(const Vec* sums) {
     Vec quarters[4];
@@ -118,6 +122,11 @@ inline Vec load(const bfloat16* from) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
+inline void copy_quad(const float* from, float* to, int64_t n) {
+    __m128i lanes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFirst + 8 - n));
+    _mm_storeu_ps(to, _mm_maskload_ps(from, lanes));
+}
+
 inline Vec sums_of_lanes(const Vec* s) {
     Vec low = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
     Vec high = _mm256_hadd_ps(_mm256_hadd_ps(s[4], s[5]), _mm256_hadd_ps(s[6], s[7]));
@@ -167,6 +176,7 @@ inline void store(float* to, Vec value, int64_t n) {
     for (int i = 0; i < V; ++i)
         if (i < n) to[i] = value[i];
 }
+inline void copy_quad(const float* from, float* to, int64_t n) { store(to, load(from, n)); }
 inline void stream(float* to, Vec value) { store(to, value); }
 inline void fence() {}
 inline Vec add(Vec a, Vec b) { return a + b; }

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from striate.cli import main
 from striate.jobs import deliver
 from striate.reduce.export import Exported
 from striate.reduce.finetune import Training
-from striate.reduce.verify import Latency
+from striate.reduce.latency import latency
 from striate.runs import Run
 
 NET = """
@@ -176,9 +177,9 @@ def here(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the exported program is read back by another process, nor the forward timed."""
+    """The exported program is not read back by another process, and little time goes into timing."""
     monkeypatch.setattr(deliver, "export_program", lambda *_: Exported("not tried here"))
-    monkeypatch.setattr(deliver, "latency", lambda *_: Latency(1, 1, 1.0, 1.0, 1.0))
+    monkeypatch.setattr(deliver, "latency", partial(latency, seconds=0.001))
 
 
 def one_line(text: str) -> str:
@@ -453,6 +454,8 @@ def test_shrink_evaluate_report(call: Call, here: Path) -> None:
     code, out, err = call(*SHRINK, *FAST, "--out", "run")
     assert code == 0, err
     assert "Shrunk" in out
+    assert "ms for one image" in out
+    assert "Timed in turns in one" in " ".join(out.replace("│", " ").split())
     assert "striate.load('run', source='net.py:make')" in out
     assert "for inference" not in out  # no program was exported
     assert "mean 0.3" in err

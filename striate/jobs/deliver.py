@@ -20,10 +20,11 @@ from striate.jobs.scores import Judge, scored
 from striate.ledger import count
 from striate.reduce.evaluate import evaluate
 from striate.reduce.export import Exported, export_onnx, export_program
+from striate.reduce.latency import latency
 from striate.reduce.plan import Plan
 from striate.reduce.statistics import paired
 from striate.reduce.survey import Survey
-from striate.reduce.verify import check_counts, latency
+from striate.reduce.verify import check_counts
 from striate.runs import Run
 
 Export = Callable[[nn.Module, Tensor, Path], Exported]
@@ -109,7 +110,10 @@ def deliver(
     shrunk = counts_of(plan) | {"validation": _validation(run)}
     run.step("test", lambda: _test(problem, outcome, progress))
     few = problem.few()
-    run.step("latency", lambda: latency(outcome.original, model, few[:1]).to_dict())
+    if model is not outcome.original:
+        sites = tuple(decision.site for decision in plan.decisions)
+        with progress.bar(None, "timing the network before and after"):
+            run.step("latency", lambda: latency(outcome.original, model, few, sites).to_dict())
     files: dict[str, str | None] = {"model": MODEL, "plan": "plan.json", "ledger": "ledger.json"}
     reasons: dict[str, str] = {}
     run.write_json("plan.json", plan.to_dict() | {"structure": plan.structure})

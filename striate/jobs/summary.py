@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from striate.report import words
+from striate.report.documents import Node
+from striate.report.speed import Speed, speed
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -63,11 +67,15 @@ def _rows(result: Document) -> Iterator[tuple[str, str, str, str]]:
             yield label, f"{old:,}", f"{new:,}", _percent(new / max(1, old))
     yield from _scores("test", before, after)
     yield from _scores("validation", before.get("validation"), after.get("validation"))
-    latency = result["latency"]
-    if latency:
-        before_ms, after_ms = latency["before_ms"], latency["after_ms"]
-        ratio = f"{latency['ratio']:.2f}× the speed"
-        yield f"ms at batch {latency['batch']}", f"{before_ms:.3f}", f"{after_ms:.3f}", ratio
+    timed = _speed(result)
+    if timed:
+        for row in timed.rows:
+            before_ms, after_ms = words.figure(row.before), words.figure(row.after)
+            yield f"ms for {row.images}", before_ms, after_ms, row.quotient
+
+
+def _speed(result: Document) -> Speed | None:
+    return speed(Node("result.json", result).node("latency"))
 
 
 def _scores(
@@ -88,6 +96,11 @@ def _lines(result: Document, run: Path) -> Iterator[str]:
             f"McNemar's exact test: {test['only_before_right']} images only the original gets right, "
             f"{test['only_after_right']} only the result, p {_probability(test['mcnemar_p'])}"
         )
+    timed = _speed(result)
+    if timed is not None:
+        yield f"The result {', and '.join(timed.findings)}. {timed.how}"
+        for name, sentence in timed.layers.items():
+            yield f"{name}: {sentence}"
     for note in result["notes"]:
         yield f"Note: {note}"
     files = result["files"]

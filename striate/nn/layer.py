@@ -15,6 +15,7 @@ from striate.geometry.sharing import is_map
 from striate.nn import checks
 from striate.ops import local as operators
 from striate.ops.backend import Backend
+from striate.ops.on_grid import Layer
 
 
 class LocalLayer(nn.Module):
@@ -41,6 +42,7 @@ class LocalLayer(nn.Module):
     weight: nn.Parameter
     bias: nn.Parameter | None
     sharing_map: Tensor | None
+    _layer: Layer
 
     def _set_up(
         self,
@@ -124,6 +126,7 @@ class LocalLayer(nn.Module):
         self.input_size, self.output_size = self._positions(grid)
         self.share = grid.share if grid.sharing is None else grid.sharing
         self.blocks = grid.blocks
+        self._layer = Layer(grid, self.groups)
         for name, channels, size in (
             ("input_size", self.in_channels, self.input_size),
             ("output_size", self.out_channels, self.output_size),
@@ -138,7 +141,11 @@ class LocalLayer(nn.Module):
             del shapes["bias"]
         return shapes
 
-    def _check_input(self, input: Tensor) -> None:
+    def _check_input(self, input: object) -> None:
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: input: expected a Tensor, got {type(input).__name__}"
+            )
         expected = (self.in_channels, *self.input_size)
         if input.dim() in (self.axes + 1, self.axes + 2) and (
             tuple(input.shape[-self.axes - 1 :]) == expected

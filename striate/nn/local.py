@@ -12,6 +12,7 @@ from striate.geometry import LocalGrid, SharingMap, local_grid, per_axis, span
 from striate.nn import functional
 from striate.nn.functional import Modes, Share, Sizes
 from striate.nn.layer import LazyLocal, LocalLayer
+from striate.ops import short
 
 __all__ = [
     "LazyLocallyConnected1d",
@@ -105,6 +106,10 @@ class LocallyConnected(WindowLayer):
         }
 
     def forward(self, input: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            out = short.local(input, self.weight, self.bias, self._layer)
+            if out is not None:
+                return out
         self._check_input(input)
         return type(self).function(
             input,

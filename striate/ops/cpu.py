@@ -306,6 +306,52 @@ def forward(
     _raise_for(status, "forward")
 
 
+class Forward:
+    """`forward` for tensors of the sizes of some, which are checked here as there, once for all calls.
+
+    Each call's tensors must have the sizes of those, be float32, on the CPU and contiguous: the caller sees to it. For
+    layers so small that checking takes longer than they do.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        out: Tensor,
+        *,
+        groups: int = 1,
+        threads: int | None = None,
+    ) -> None:
+        self._call = _call(windows, x, out, groups, threads, "best", "choose")
+        outputs, channels = self._call.outputs, self._call.channels // groups
+        arrays = (
+            _map("x", x, windows.inputs),
+            _weights("weight", weight, windows, outputs, channels, torch.float32),
+            _Array(None, 0) if bias is None else _per_output("bias", bias, windows, outputs),
+            _map("out", out, windows.positions),
+        )
+        self._counts = tuple(array.count for array in arrays)
+        self._windows = windows  # whose handle ends with it
+        self._run = _needed().striate_forward
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+        # New arrays at each call, as several threads may be here at once.
+        inputs, weights, offsets, outputs = self._counts
+        status = self._run(
+            self._windows.handle,
+            ctypes.byref(self._call),
+            _Array(x.data_ptr(), inputs),
+            _Array(weight.data_ptr(), weights),
+            0,
+            _Array(None if bias is None else bias.data_ptr(), offsets),
+            _Array(out.data_ptr(), outputs),
+        )
+        if status:
+            _raise_for(status, "forward")
+
+
 def input_gradient(
     windows: Windows,
     y_gradient: Tensor,

@@ -22,7 +22,7 @@ class Layer(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def _windows(grid: LocalGrid) -> cpu.Windows:
+def windows(grid: LocalGrid) -> cpu.Windows:
     """The grid's tables; making them takes longer than running a small layer."""
     own = grid.sharing is None and prod(grid.share) == 1
     return cpu.Windows(
@@ -38,7 +38,7 @@ def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> T
     """(N, O, *output sizes) of the input's type, from (N, C, *sizes), the weight and the bias."""
     out = torch.empty(local_shape(input.shape, weight.shape, layer), dtype=torch.float32)
     cpu.forward(
-        _windows(layer.grid),
+        windows(layer.grid),
         _plain(input.to(torch.float32)),
         _plain(weight),
         None if bias is None else _plain(bias.to(torch.float32)),
@@ -51,7 +51,7 @@ def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> T
 def input_gradient(gradient: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     """(N, C, *sizes): the gradient of the input of `local` from that of its output, (N, O, *output sizes)."""
     out = torch.empty(input_shape(gradient.shape, weight.shape, layer), dtype=torch.float32)
-    tables = _windows(layer.grid)
+    tables = windows(layer.grid)
     cpu.input_gradient(tables, _plain(gradient), _plain(weight), out, groups=layer.groups)
     return out
 
@@ -59,7 +59,7 @@ def input_gradient(gradient: Tensor, weight: Tensor, layer: Layer) -> Tensor:
 def weight_gradient(gradient: Tensor, input: Tensor, layer: Layer) -> Tensor:
     """(*blocks, O, C/groups, *kernel): the gradient of the weight of `local`."""
     out = torch.empty(weight_shape(gradient.shape, input.shape, layer), dtype=torch.float32)
-    tables = _windows(layer.grid)
+    tables = windows(layer.grid)
     cpu.weight_gradient(tables, _plain(gradient), _plain(input), out, groups=layer.groups)
     return out
 

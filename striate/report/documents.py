@@ -61,6 +61,16 @@ class Node:
             return ()
         return tuple(map(_as_text, value if isinstance(value, list) else [value]))
 
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of numbers; null is none."""
+        value = self.raw(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self._wrong(key, value, "a list of numbers")
+        items = Node(self.where, {f"{key}[{i}]": item for i, item in enumerate(value)})
+        return tuple(items.number(name) or 0.0 for name in items.data)
+
     def node(self, key: str) -> Node | None:
         value = self.raw(key)
         if value is None:

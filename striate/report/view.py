@@ -13,6 +13,7 @@ from typing import Any
 
 from striate.report import picture, scores, words
 from striate.report.documents import Documents, Node
+from striate.report.speed import Speed, speed
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def view(documents: Documents) -> dict[str, Any]:
     after = shrunk.integer("params") if shrunk else None
     chosen = result.node("chosen") or _journaled(documents, "chosen")
     shapes = _shapes(documents.ledger)
+    timed = speed(result.node("latency"))
     refitted = _refitted(changes, plan)
     refused_in = (result, plan, _journaled(documents, "survey"))
     return {
@@ -58,7 +60,7 @@ def view(documents: Documents) -> dict[str, Any]:
         "finalists": scores.finalists(result, chosen),
         "untrained": request.number("epochs") == 0,
         "kept_from": _kept_from(chosen),
-        "changes": [_reason(c, shapes) for c in changes if c.raw("from") != c.raw("to")],
+        "changes": [_reason(c, shapes, timed) for c in changes if c.raw("from") != c.raw("to")],
         "kept": [
             name
             for c in changes
@@ -78,7 +80,7 @@ def view(documents: Documents) -> dict[str, Any]:
         "request_json": json.dumps(request.data, indent=2, ensure_ascii=False),
         "smallest": result.node("smallest"),
         "mcnemar": _mcnemar(result, baseline),
-        "latency": _latency(result.node("latency")),
+        "speed": timed,
         "files": _files(result.node("files")),
         "load": _load(documents.name, request, result.node("files")),
         "notes": result.texts("notes"),
@@ -113,7 +115,7 @@ def _shapes(ledger: Node | None) -> dict[str, str]:
     }
 
 
-def _reason(change: Node, shapes: Mapping[str, str]) -> Reason:
+def _reason(change: Node, shapes: Mapping[str, str], timed: Speed | None) -> Reason:
     before, after = change.integer("params_before"), change.integer("params_after")
     weights = ""
     if before is not None and after is not None:
@@ -121,15 +123,19 @@ def _reason(change: Node, shapes: Mapping[str, str]) -> Reason:
         if before:
             weights += f" ({words.part(after, before)})"
     residual, harm = change.number("residual"), change.number("harm")
+    name = change.text("name") or ""
+    sentences = [words.residual(residual), words.harm(harm)]
+    if timed is not None and timed.layers.get(name):
+        sentences.append(timed.layers[name])
     return Reason(
-        name=change.text("name") or "",
+        name=name,
         before=picture.described(change, shapes),
         after=change.text("to") or "",
         ideas=change.texts("ideas"),
         weights=weights,
         params_before=before,
         params_after=after,
-        sentences=(words.residual(residual), words.harm(harm)),
+        sentences=tuple(sentences),
         residual=residual,
         harm=harm,
     )
@@ -257,20 +263,6 @@ def _mcnemar(result: Node, baseline: Node | None) -> str | None:
     return words.mcnemar(
         only_before, only_after, p, baseline.integer("examples") if baseline else None
     )
-
-
-def _latency(latency: Node | None) -> dict[str, Any] | None:
-    if latency is None:
-        return None
-    before, after = latency.number("before_ms"), latency.number("after_ms")
-    if not before or not after:
-        return None
-    return {
-        "before": before,
-        "after": after,
-        "batch": latency.integer("batch"),
-        "threads": latency.integer("threads"),
-    }
 
 
 _FILES = (

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from striate.jobs.request import Settings
 from striate.jobs.steps import Finished, Shrinking
 from striate.reduce.export import Exported
 from striate.reduce.finetune import Training
-from striate.reduce.verify import Latency
+from striate.reduce.latency import latency
 from striate.runs import Run
 
 SETTINGS = Settings(budget=("30%",), epochs=3, pretrain=2, seed=3)
@@ -96,9 +97,9 @@ def lasting(path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """No second is spent on timing the forward: no test here looks at it."""
+    """No second is spent on timing the forward."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliver, "latency", lambda *_: Latency(1, 1, 1.0, 1.0, 1.0))
+        patch.setattr(deliver, "latency", partial(latency, seconds=0.001))
         yield
 
 
@@ -158,6 +159,16 @@ def test_the_result_document(unbroken: tuple[Path, list[Path]]) -> None:
     assert before["params"] - saved == after["params"]
     for layer in result["layers"]:
         assert (layer["from"] == layer["to"]) == (layer["params_before"] == layer["params_after"])
+    latency = result["latency"]
+    changed = [layer["name"] for layer in result["layers"] if layer["from"] != layer["to"]]
+    assert sorted(layer["name"] for layer in latency["layers"]) == sorted(changed)
+    assert [latency["batch"], latency["larger"]["batch"]] == [1, 32]
+    for pair in (latency, latency["larger"], *latency["layers"]):
+        low, high = pair["middle_half"]
+        assert 0 < low <= pair["ratio"] <= high
+    assert (latency["device"], latency["dtype"]) == ("cpu", "float32")
+    has_local = any("local" in layer["to"] or "block" in layer["to"] for layer in result["layers"])
+    assert (latency["backend"] is not None) == has_local
 
 
 def test_the_best_checkpoint_wins(unbroken: tuple[Path, list[Path]]) -> None:
@@ -246,6 +257,7 @@ def test_a_budget_that_is_met_changes_nothing(tmp_path: Path) -> None:
     assert result.result["status"] == "already-met"
     assert result.result["met"] is True
     assert result.result["shrunk"]["params"] == result.result["baseline"]["params"]
+    assert result.result["latency"] is None  # there is nothing to compare
     loaded = striate.load(out, source=network())
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, result.model.state_dict()[name])

@@ -166,6 +166,16 @@ def square(size: int, kernel: int, pad: int, mode: str = "zeros", share: int = 1
     return WindowTables.from_axes([size, size], [along, along], numbers)
 
 
+def rectangle(height: int, width: int, kernel: int, stride: int) -> WindowTables:
+    axes = [axis_table(size, kernel, stride, 1, 1, "zeros") for size in (height, width)]
+    return WindowTables.from_axes([height, width], axes)
+
+
+def scattered(inputs: int) -> WindowTables:
+    table = np.random.default_rng(5).integers(-1, inputs, (50, 6))
+    return WindowTables.from_table(inputs, table)
+
+
 LARGE = {
     "article": lambda: Problem(square(60, 10, 5), 1, 1, 1, 1, "channel"),
     "many channels": lambda: Problem(square(7, 3, 1), 33, 150, 90, 1, "kernel"),
@@ -184,6 +194,19 @@ LARGE = {
         1,
         "none",
     ),
+    # Too large to transpose at once: in bands, in fewer images, not at all.
+    "long": lambda: Problem(
+        WindowTables.from_axes([9000], [axis_table(9000, 3, 1, 1, 1, "zeros")]),
+        20,
+        16,
+        2,
+        1,
+        "none",
+    ),
+    "bands": lambda: Problem(rectangle(100, 60, 3, stride=2), 17, 12, 2, 1, "channel"),
+    "gaps": lambda: Problem(rectangle(100, 60, 2, stride=7), 17, 12, 2, 1, "channel"),
+    "wide": lambda: Problem(scattered(5000), 40, 8, 2, 1, "none"),
+    "too wide": lambda: Problem(scattered(9000), 16, 8, 2, 1, "none"),
 }
 large = pytest.mark.parametrize("name", LARGE)
 

@@ -114,6 +114,61 @@ def test_transposed_results_and_two_orders_of_gradients(grid: LocalGrid, groups:
     assert_like_reference(run, plain, given, grid, groups)
 
 
+@st.composite
+def strided(draw: st.DrawFn, tensor: Tensor) -> Tensor:
+    """The same values, laid out in some other way."""
+    form = draw(st.sampled_from(["contiguous", "transposed", "stepped", "offset", "channels last"]))
+    if form == "transposed":
+        return tensor.transpose(0, -1).contiguous().transpose(0, -1)
+    if form == "stepped":
+        return tensor.repeat_interleave(2, -1)[..., ::2]
+    if form == "offset":
+        return torch.cat([tensor.new_zeros(1), tensor.flatten()])[1:].view(tensor.shape)
+    if form == "channels last":
+        return tensor.movedim(1, -1).contiguous().movedim(-1, 1)
+    return tensor
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(
+    grids(largest=(12, 5)),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([0, 1, 2, 7, 8, 17, 33]),
+    st.sampled_from(["none", "channel", "kernel"]),
+    st.data(),
+)
+def test_many_geometries_layouts_and_batches(
+    grid: LocalGrid, groups: int, images: int, bias: str, data: st.DataObject
+) -> None:
+    torch.use_deterministic_algorithms(True)  # fresh memory holds NaN: what is not written shows
+    try:
+        input, weight, offsets = tensors(grid, groups, images, bias)
+        input = data.draw(strided(input))
+        # `choose` leaves weights that are not contiguous to the reference: the kernels get a copy of them.
+        weight = data.draw(strided(weight))
+        given = (input, weight, offsets)
+        layer = Layer(grid, groups)
+        if grid.kernels > 1:
+            backend = operators.backend(input, weight.contiguous(), offsets, grid)
+            assert backend.name == "cpu", backend
+
+        def run(*tensors: Tensor | None) -> Tensor:
+            return routes.run("local", *tensors, layer=layer)
+
+        def plain(*tensors: Tensor | None) -> Tensor:
+            return reference.local(*tensors, *layer)
+
+        assert_like_reference(run, plain, given)
+        rounded = tuple(None if t is None else t.bfloat16() for t in given)
+        wanted = plain(*double(rounded))
+        with torch.no_grad():
+            low = routes.run("local", *rounded, layer=layer)
+        torch.testing.assert_close(low.double(), wanted, **CLOSE[torch.bfloat16])
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 # -- the rules, to the precision of float64 ------------------------------------------------------
 
 

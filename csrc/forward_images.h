@@ -1,0 +1,174 @@
+// y with images as lanes: rows of outputs times vectors of images, a weight broadcast to all of them.
+#pragma once
+
+#include "lanes.h"
+#include "operands.h"
+
+namespace striate {
+namespace {
+
+constexpr Int kLine = 16;  // floats of a cache line
+
+// Outputs of one position: rows are outputs, lanes are images (of x transposed to channel, position, image).
+struct ImagesAtPosition {
+    const float* weight;  // the first output's row
+    Int weight_row;       // channels * taps
+    const float* x;       // the group's first channel at the base of the position
+    Int channels, x_channel, width;
+    Int taps;             // of the whole kernel
+    const Tap* inside;
+    int inside_count;
+    Bias bias;
+    Int kernel, output;
+    float* out;
+    Int out_row;
+    bool add;             // to what is in out, instead of starting from the bias
+    Int rows;
+    const float* next;    // the weights that are needed after these rows
+
+    template <int R, int S>
+    void block(Int row, Int vector) const {
+        Sums<R, S> sums;
+        const float* start = out + row * out_row + vector * V;
+#pragma GCC unroll 24
+        for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+            for (int s = 0; s < S; ++s)
+                sums.at[r][s] = add ? load(start + r * out_row + s * V) : splat(bias_of(bias, kernel, output + row + r));
+        }
+        // The next block's weights are fetched while this one's are used, a line a step, row by row: by itself the
+        // hardware follows so many rows at once only in part.
+        const float* ahead = row + R < rows ? weight + (row + R) * weight_row : next;
+        int ahead_row = 0;
+        const float* factors = weight + row * weight_row;
+        const float* from = x + vector * V;
+        for (Int c = 0; c < channels; ++c) {
+            for (int t = 0; t < inside_count; ++t) {
+                Vec values[S];
+                load_all<S>(values, from + inside[t].offset * width);
+                sums.multiply_add(factors + inside[t].tap, weight_row, values);
+                __builtin_prefetch(ahead, 0, 2);
+                if constexpr (R > 16) __builtin_prefetch(ahead + weight_row, 0, 2);
+                constexpr int lines = R > 16 ? 2 : 1;
+                ahead += lines * weight_row;
+                if ((ahead_row += lines) == R) {
+                    ahead_row = 0;
+                    ahead += kLine - R * weight_row;
+                }
+            }
+            factors += taps;
+            from += x_channel;
+        }
+        float* to = out + row * out_row + vector * V;
+#pragma GCC unroll 24
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+            for (int s = 0; s < S; ++s) store(to + r * out_row + s * V, sums.at[r][s]);
+    }
+};
+
+// How the outputs of a pass over some images are cut into tasks.
+struct ImagesPlan {
+    Int width;       // images of a pass
+    Int tile;        // positions of a task, whose results wait to be transposed back
+    Int outputs;     // of a task
+    Int channels;    // whose windows stay in the second cache while all outputs are worked through
+};
+
+inline ImagesPlan plan_images(const Problem& p, Int width) {
+    constexpr Int results = 48 << 10, windows = 48 << 10, rows = kAccumulators / 2;
+    const Windows& w = *p.windows;
+    ImagesPlan plan;
+    plan.width = width;
+    // Where sums are long, windows are read again for every part of the outputs: one part. Where they are short,
+    // writing y is what takes time, and long stretches of positions make it quick.
+    plan.outputs = p.terms >= 512 ? 256 : larger(rows, results / (64 * plan.width));
+    plan.outputs = smaller(p.group_outputs, plan.outputs);
+    plan.tile = smaller(64, larger(4, results / (plan.outputs * plan.width)));
+    if (plan.tile > V) plan.tile = plan.tile / V * V;
+    const auto tasks = [&] { return ceil_div(w.positions, plan.tile) * p.groups * ceil_div(p.group_outputs, plan.outputs); };
+    while (tasks() < 8 && plan.tile > 4) plan.tile /= 2;
+    while (tasks() < 8 && plan.outputs > rows) plan.outputs = rows * ceil_div(plan.outputs, 2 * rows);
+    const Int fitting = larger(1, windows / (w.taps * plan.width));
+    plan.channels = ceil_div(p.group_channels, ceil_div(p.group_channels, fitting));
+    return plan;
+}
+
+template <class W>
+int forward_images(const Problem& p, const float* x, const W* weight, Bias bias, float* y) {
+    const Windows& w = *p.windows;
+    const Bands bands = plan_bands<Keep::read>(p);
+    const ImagesPlan plan = plan_images(p, bands.width);
+    const Int width = plan.width, parts = ceil_div(p.group_outputs, plan.outputs);
+    // bfloat16 rows are widened some at a time.
+    constexpr bool widen_rows = sizeof(W) != sizeof(float);
+    const Int rows = widen_rows ? smaller(kAccumulators / 2, plan.outputs) : plan.outputs;
+    const Int results_floats = plan.outputs * plan.tile * width;
+    const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * p.terms) : 0);
+    const Int lanes_floats = p.channels * bands.inputs * width;
+    float* lanes = scratch(lanes_floats + p.threads * private_floats);
+    if (lanes == nullptr) return STRIATE_NO_MEMORY;
+
+    for (Int image = 0; image < p.images; image += width) {
+        const Int images = smaller(width, p.images - image);
+        for (Int first = 0; first < w.positions;) {
+            const Band band = bands.next<Keep::read>(w, first, 0);
+            const Int inputs = band.high - band.low, tiles = ceil_div(band.last - band.first, plan.tile);
+            first = band.last;
+            transpose_in(p, x, band.low, inputs, image, images, width, lanes);
+            for_each(p.threads, tiles * p.groups * parts, [=, &p, &w, &plan](Int task, int worker) {
+                const Int tile = band.first + task / (p.groups * parts) * plan.tile, group = task / parts % p.groups;
+                const Int output = task % parts * plan.outputs;
+                const Int outputs = smaller(plan.outputs, p.group_outputs - output);
+                const Int positions = smaller(plan.tile, band.last - tile);
+                float* results = lanes + lanes_floats + worker * private_floats;
+                ImagesAtPosition job;
+                job.weight_row = p.terms;
+                job.x_channel = inputs * width;
+                job.width = width;
+                job.taps = w.taps;
+                job.bias = bias;
+                job.out_row = plan.tile * width;
+                for (Int position = tile; position < tile + positions;) {
+                    // Neighbours with the same kernel go through it together.
+                    Int end = position + 1;
+                    while (end < tile + positions && w.kernel[end] == w.kernel[position]) ++end;
+                    job.kernel = w.kernel[position];
+                    for (Int o = 0; o < outputs; o += rows) {
+                        const Int some = smaller(rows, outputs - o);
+                        job.output = group * p.group_outputs + output + o;
+                        const float* kernel = as_float(weight + (job.kernel * p.outputs + job.output) * p.terms,
+                                                       some * p.terms, results + results_floats);
+                        job.rows = some;
+                        for (Int c = 0; c < p.group_channels; c += plan.channels) {
+                            job.channels = smaller(plan.channels, p.group_channels - c);
+                            job.weight = kernel + c * w.taps;
+                            job.add = c > 0;
+                            job.next = c + plan.channels < p.group_channels ? job.weight + plan.channels * w.taps
+                                                                            : kernel + p.outputs * p.terms;
+                            for (Int at = position; at < end; ++at) {
+                                const Pattern& pattern = w.patterns[w.pattern[at]];
+                                job.inside = pattern.taps;
+                                job.inside_count = pattern.tap_count;
+                                job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
+                                job.out = results + (o * plan.tile + at - tile) * width;
+                                cover(job, some, width / V);
+                            }
+                        }
+                    }
+                    position = end;
+                }
+                for (Int o = 0; o < outputs; ++o) {
+                    const Int channel = group * p.group_outputs + output + o;
+                    lanes_to_images(results + o * plan.tile * width, width, images, positions,
+                                    y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions,
+                                    p.images * p.outputs * w.positions > kStreamed);
+                }
+            });
+        }
+    }
+    return STRIATE_OK;
+}
+
+}  // namespace
+}  // namespace striate

@@ -1,0 +1,113 @@
+"""The short way to the forward of a small layer, where what stands before the kernel takes longer than the kernel.
+
+A layer of a hundred thousand weights runs in ten microseconds. Naming every argument that might be wrong, asking for
+the backend and looking for someone to differentiate take ten times that, and then the layer is no faster than the
+dense one it replaces. So what was found once for tensors of some sizes is kept, and used again where nobody watches.
+Whatever is out of the ordinary goes the long way, which says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.overrides import has_torch_function
+
+from striate.ops import cpu
+from striate.ops.backend import OVERRIDE, choose
+from striate.ops.on_grid import Layer, local_shape, windows
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+#: As many sizes are kept; then they are found anew.
+_MOST = 256
+_kept: dict[object, tuple[cpu.Forward, tuple[int, ...]] | None] = {}
+
+
+def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor | None:
+    """The local connection, or None where it must go the long way: nothing has been done then.
+
+    >>> from striate.geometry import local_grid
+    >>> layer = Layer(local_grid((4, 4), 3), 1)
+    >>> local(torch.ones(1, 1, 4, 4).double(), torch.ones(2, 2, 5, 1, 3, 3), None, layer) is None
+    True
+    """
+    if not (
+        _is_plain(input) and _is_plain(weight) and (bias is None or _is_plain(bias))
+    ) or _is_watched(input, weight, bias):
+        return None
+    key = (
+        layer,
+        input.shape,
+        weight.shape,
+        None if bias is None else bias.shape,
+        torch.get_num_threads(),
+        os.environ.get(OVERRIDE),
+    )
+    try:
+        found = _kept[key]
+    except KeyError:
+        if len(_kept) >= _MOST:
+            _kept.clear()
+        found = _kept[key] = _prepared(input, weight, bias, layer)
+    if found is None:
+        return None
+    forward, shape = found
+    out = torch.empty(shape, dtype=torch.float32)
+    forward(input, weight, bias, out)
+    return out
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether its memory is what it seems, and what the kernels take."""
+    return (
+        type(tensor) in _PLAIN
+        and tensor.is_cpu
+        and tensor.dtype is torch.float32
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+    )
+
+
+def _is_watched(input: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether autograd, autocast, a mode, a transform or a tracer has to know of the operator.
+
+    A compiler has to as well: whoever calls from code that may be compiled asks for it first.
+    """
+    if torch.is_grad_enabled():
+        tensors = (input, weight) if bias is None else (input, weight, bias)
+        if any(tensor.requires_grad for tensor in tensors):
+            return True
+    return (
+        forward_ad._current_level >= 0
+        or torch.is_autocast_enabled("cpu")
+        or has_torch_function((input,))  # a mode's too
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._are_functorch_transforms_active()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    )
+
+
+def _prepared(
+    input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer
+) -> tuple[cpu.Forward, tuple[int, ...]] | None:
+    """The kernel for tensors of these sizes, and the size of its result; None where they are for the long way."""
+    grid, groups = layer
+    lead = len(grid.blocks)
+    if weight.dim() != lead + 2 + grid.axes or not input.numel():
+        return None
+    outputs, channels = weight.shape[lead], weight.shape[lead + 1] * groups
+    biases = ((outputs,), (*grid.blocks, outputs))
+    if (
+        weight.shape != (*grid.blocks, outputs, channels // groups, *grid.kernel_size)
+        or input.shape != (input.shape[0], channels, *grid.input_size)
+        or outputs % groups
+        or (bias is not None and tuple(bias.shape) not in biases)
+        or choose(input, weight, bias, grid=grid).name != "cpu"
+    ):
+        return None
+    shape = local_shape(input.shape, weight.shape, layer)
+    out = torch.empty(shape, dtype=torch.float32)
+    return cpu.Forward(windows(grid), input, weight, bias, out, groups=groups), shape
