@@ -113,6 +113,12 @@ def missing() -> str | None:
     return text if found is None else None
 
 
+def path() -> str | None:
+    """Where the library is that is used, or None."""
+    found, text = _load()
+    return None if found is None else text
+
+
 def instructions() -> str:
     """The widest instructions that the kernels use on this processor: "avx512", "avx2" or "baseline"."""
     best = _needed().striate_best_instructions()
