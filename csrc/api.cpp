@@ -169,8 +169,8 @@ enum class Operation { forward, input_gradient, weight_gradient };
 double vectors(double n, double lanes) { return static_cast<double>(static_cast<Int>((n + lanes - 1) / lanes)); }
 
 // The order with the least work for one position, in units of one multiply-add of vectors. The other figures are
-// what moving the operands costs beside it: an estimate, checked against timings of some twenty layers and wrong by up
-// to a fifth where two orders are close (eight images, vectors of sixteen).
+// what moving the operands costs beside it. An estimate: its constants were fitted on the layers of the benchmark but
+// its largest, each timed in every order on one core with vectors of sixteen.
 int choose_order(const Problem& p, Operation operation, int lanes) {
     const striate::Windows& w = *p.windows;
     const double images = static_cast<double>(p.images), outputs = static_cast<double>(p.outputs);
@@ -183,7 +183,8 @@ int choose_order(const Problem& p, Operation operation, int lanes) {
     // Both transposed: channels * inputs and outputs of one position, a few steps a vector.
     const double by_images = outputs * terms * vectors(images, lanes) +
                              4 * vectors(images, lanes) * (channels * inputs + outputs);
-    double by_taps = images * (outputs * (vectors(terms, lanes) + 3) + 3 * channels * runs);
+    // 1.8: from 1.6 (below it the 3d layer of two images is misjudged) to 2.5 (above it the 2d one of three) would do.
+    double by_taps = 1.8 * images * (outputs * (vectors(terms, lanes) + 3) + 3 * channels * runs);
     if (operation == Operation::input_gradient)
         by_taps = images * (outputs * (vectors(terms, lanes) * 1.3 + 2) + 5 * channels * runs);
     const double by_rows =

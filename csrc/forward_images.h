@@ -8,6 +8,8 @@ namespace striate {
 namespace {
 
 constexpr Int kLine = 16;  // floats of a cache line
+// About how many floats ahead small kernels are fetched: one is used up before the next has come from memory.
+constexpr Int kFetchedAhead = 2000;
 
 // Outputs of one position: rows are outputs, lanes are images (of x transposed to channel, position, image).
 struct ImagesAtPosition {
@@ -103,6 +105,8 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
     // bfloat16 rows are widened some at a time.
     constexpr bool widen_rows = sizeof(W) != sizeof(float);
     const Int rows = widen_rows ? smaller(kAccumulators / 2, plan.outputs) : plan.outputs;
+    const Int kernel_floats = p.outputs * p.terms;
+    const Int ahead = kernel_floats * larger(1, kFetchedAhead / kernel_floats);
     const Int results_floats = plan.outputs * plan.tile * width;
     const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * p.terms) : 0);
     const Int lanes_floats = p.channels * bands.inputs * width;
@@ -145,7 +149,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                             job.weight = kernel + c * w.taps;
                             job.add = c > 0;
                             job.next = c + plan.channels < p.group_channels ? job.weight + plan.channels * w.taps
-                                                                            : kernel + p.outputs * p.terms;
+                                                                            : kernel + ahead;
                             for (Int at = position; at < end; ++at) {
                                 const Pattern& pattern = w.patterns[w.pattern[at]];
                                 job.inside = pattern.taps;

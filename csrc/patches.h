@@ -37,8 +37,9 @@ inline void images_to_lanes(const float* from, Int image, Int images, Int positi
     }
 }
 
-// Results that are larger than this do not stay in a cache until they are read.
-constexpr Int kStreamed = 2 << 20;
+// Results that are larger than this do not stay in a second cache until they are read; written past the caches, their
+// lines need not be read first.
+constexpr Int kStreamed = 1 << 20;
 
 // The way back: to[i * image + j] = from[j * from_row + i]. `streamed`: whole lines go past the caches.
 inline void lanes_to_images(const float* from, Int from_row, Int images, Int positions, float* to, Int image,
