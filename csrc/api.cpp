@@ -354,42 +354,4 @@ int striate_weight_gradient(const striate_windows* windows, const striate_call* 
     return status;
 }
 
-int striate_bias_gradient(const striate_windows* windows, const striate_call* call, striate_array y_gradient,
-                          striate_result bias_gradient) {
-    const Kernels* kernels;
-    Problem p;
-    if (int status = pose(windows, call, Operation::weight_gradient, kernels, p)) return status;
-    const striate::Windows& w = *p.windows;
-    if (int status = check_length(y_gradient, outputs_of(p))) return status;
-    const bool per_kernel = bias_gradient.count == w.kernels * p.outputs;
-    if (int status = check_length(bias_gradient, per_kernel ? w.kernels * p.outputs : p.outputs)) return status;
-
-    struct Context {
-        const Problem& p;
-        const float* gy;
-        float* gb;
-        bool per_kernel;
-    } context{p, floats(y_gradient), bias_gradient.data, per_kernel};
-    // A task is an output channel: its sums, in double, one kernel after the other.
-    striate::parallel(
-        p.threads, p.outputs,
-        [](void* data, Int output, int) {
-            const Context& c = *static_cast<const Context*>(data);
-            const striate::Windows& w = *c.p.windows;
-            const Int step = c.p.outputs * w.positions;
-            const float* gy = c.gy + output * w.positions;
-            double all = 0;
-            for (Int kernel = 0; kernel < w.kernels; ++kernel) {
-                double sum = 0;
-                for (Int i = w.first[kernel]; i < w.first[kernel + 1]; ++i)
-                    for (Int n = 0; n < c.p.images; ++n) sum += static_cast<double>(gy[n * step + w.members[i]]);
-                if (c.per_kernel) c.gb[kernel * c.p.outputs + output] = static_cast<float>(sum);
-                all += sum;
-            }
-            if (!c.per_kernel) c.gb[output] = static_cast<float>(all);
-        },
-        &context);
-    return STRIATE_OK;
-}
-
 }  // extern "C"

@@ -99,8 +99,6 @@ STRIATE_API int striate_input_gradient(const striate_windows* windows, const str
                                        striate_array y_gradient, striate_array weight, striate_result x_gradient);
 STRIATE_API int striate_weight_gradient(const striate_windows* windows, const striate_call* call,
                                         striate_array y_gradient, striate_array x, striate_result weight_gradient);
-STRIATE_API int striate_bias_gradient(const striate_windows* windows, const striate_call* call,
-                                      striate_array y_gradient, striate_result bias_gradient);
 
 STRIATE_API int striate_abi(void);
 /* The widest instructions that this processor has and this build knows. */

@@ -378,6 +378,36 @@ def report(
     return OK
 
 
+@app.command()
+def doctor(
+    format_: Annotated[
+        str, typer.Option("--format", metavar="table|json", help="How to print what was found.")
+    ] = "table",
+    quiet: Quiet = False,
+    json_: Json = False,
+    version: Version = False,
+) -> int:
+    """Say what is installed, what computes local layers and why, how fast, and what is missing.
+
+    Example: striate doctor
+    """
+    if format_ not in ("table", "json"):
+        raise RequestError(f"--format {format_}: expected table or json")
+    from striate.doctor import examine, faults, render
+
+    as_json = json_ or format_ == "json"
+    with _results(as_json) as out:
+        document = examine()
+        if as_json:
+            out.print(json.dumps(document, indent=1))
+        elif not quiet:
+            out.print(render(document))
+    lines = faults(document)
+    for line in lines:
+        _complain(f"striate doctor: {line}")
+    return FAULT if lines else OK
+
+
 # ---- what commands share
 
 

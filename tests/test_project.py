@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_TORCH = (
     "striate",
     "striate.cli",
+    "striate.doctor",
     "striate.errors",
     "striate.geometry",
     "striate.runs",

@@ -13,11 +13,12 @@ from math import prod
 import torch
 from torch import Tensor
 
+from striate.errors import RequestError
 from striate.geometry import LocalGrid
 from striate.ops import cpu
 from striate.ops.tables import LIMIT
 
-__all__ = ["OVERRIDE", "Backend", "choose"]
+__all__ = ["OVERRIDE", "Backend", "choose", "override"]
 
 #: The environment variable.
 OVERRIDE = "STRIATE_BACKEND"
@@ -55,7 +56,7 @@ def choose(
         transposed: whether the operator is the transposed one.
 
     Raises:
-        ValueError: `STRIATE_BACKEND` is neither of its values, or asks for the kernels where they cannot be used.
+        RequestError: `STRIATE_BACKEND` is neither of its values, or asks for the kernels where they cannot be used.
 
     >>> choose(torch.rand(2, 1, 8, 8, device="meta"), torch.rand(36, 4, 1, 9)).name
     'reference'
@@ -67,15 +68,21 @@ def choose(
     if obstacle is None:
         return Backend("cpu", f"compiled kernels, {instructions}")
     if asked == "cpu":
-        raise ValueError(f"{OVERRIDE}=cpu, but {obstacle}")
+        raise RequestError(f"{OVERRIDE}=cpu, but {obstacle}")
     return Backend("reference", obstacle)
+
+
+def override() -> str:
+    """What `STRIATE_BACKEND` asks for: "reference", "cpu", or "" for nothing. RequestError for all else."""
+    asked = os.environ.get(OVERRIDE, "")
+    if asked not in ("", *_NAMES):
+        raise RequestError(f"{OVERRIDE}={asked}: expected one of {', '.join(_NAMES)}, or nothing")
+    return asked
 
 
 def _process() -> tuple[str, str | None, str]:
     """What is the same for all tensors: the override, why there are no kernels, their instructions."""
-    asked = os.environ.get(OVERRIDE, "")
-    if asked not in ("", *_NAMES):
-        raise ValueError(f"{OVERRIDE}={asked}: expected one of {', '.join(_NAMES)}, or nothing")
+    asked = override()
     missing = cpu.missing()
     return asked, missing, "" if missing else cpu.instructions()
 

@@ -97,7 +97,6 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     found.striate_forward.argtypes = (*call, _Array, _Array, ctypes.c_int, _Array, _Array)
     found.striate_input_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_weight_gradient.argtypes = (*call, _Array, _Array, _Array)
-    found.striate_bias_gradient.argtypes = (*call, _Array, _Array)
     found.striate_message.restype = ctypes.c_char_p
     return found, str(path)
 
@@ -111,6 +110,12 @@ def missing() -> str | None:
     """Why there are no compiled kernels and what to do, or None where there are."""
     found, text = _load()
     return text if found is None else None
+
+
+def path() -> str | None:
+    """Where the library is that is used, or None."""
+    found, text = _load()
+    return None if found is None else text
 
 
 def instructions() -> str:
@@ -395,14 +400,3 @@ def weight_gradient(
         windows.handle, ctypes.byref(call), arrays[0], arrays[1], weights
     )
     _raise_for(status, "weight_gradient")
-
-
-def bias_gradient(
-    windows: Windows, y_gradient: Tensor, out: Tensor, *, threads: int | None = None
-) -> None:
-    """Fill `out`, (K, O) or (O,) as the bias is, with its gradient: sums of `y_gradient` in float64."""
-    array = _map("y_gradient", y_gradient, windows.positions)
-    call = _call(windows, y_gradient, y_gradient, 1, threads, "best", "choose")
-    result = _per_output("out", out, windows, call.outputs)
-    status = _needed().striate_bias_gradient(windows.handle, ctypes.byref(call), array, result)
-    _raise_for(status, "bias_gradient")

@@ -123,26 +123,6 @@ def test_weight_gradient(problem: Problem, instructions: str) -> None:
     close(weight_gradient(problem, instructions=instructions), exact)
 
 
-@settings(max_examples=60)
-@given(problem=problems())
-def test_bias_gradient(problem: Problem) -> None:
-    windows, gradient = cpu.Windows(problem.tables), problem.y_gradient()
-    kernel = problem.tables.kernel
-    numbers = torch.from_numpy(
-        np.arange(problem.tables.positions) if kernel is None else kernel.astype(np.int64)
-    )
-    summed = gradient.double().sum(0)
-    per_kernel = torch.zeros(problem.tables.kernels, problem.outputs, dtype=torch.float64)
-    per_kernel.index_add_(0, numbers, summed.T)
-    out = filled(problem.tables.kernels, problem.outputs)
-    cpu.bias_gradient(windows, gradient, out)
-    close(out, per_kernel)
-    if problem.tables.kernels > 1:
-        per_channel = filled(problem.outputs)
-        cpu.bias_gradient(windows, gradient, per_channel)
-        close(per_channel, summed.sum(1))
-
-
 @pytest.mark.slow
 @forced
 @settings(max_examples=200)
