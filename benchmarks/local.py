@@ -197,8 +197,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=15,
-        help="of turns, for a shape and direction (15; six turns in any case)",
+        default=8,
+        help="of turns, for a shape and direction (8; six turns in any case)",
     )
     parser.add_argument("--only", metavar="A,B", help="these shapes")
     parser.add_argument(

@@ -1,22 +1,21 @@
 """The most memory that a run takes beside its inputs, weights and outputs, by the system's count, in fresh processes.
 
-Each measurement is a process of its own, forked from one that has loaded the libraries and run nothing. The peak is
-that of resident pages, so memory of any allocator and of every thread counts, but only once it is touched.
+Each measurement is a process of its own. The peak is that of resident pages, so memory of any allocator and of every
+thread counts, but only once it is touched.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import multiprocessing
 import re
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 from local_peers import PEERS, Ready
+from local_process import in_a_process
 from local_shapes import Problem, Shape
 
 from striate import nn
@@ -45,7 +44,7 @@ def of_peers(
     """A row for each of the peers (layers in PyTorch) that can do the shape."""
     for peer in PEERS:
         if peer.name in names and peer.obstacle(shape) is None:
-            first, again = _in_a_process(threads, _extra, peer.name, shape, direction)
+            first, again = in_a_process(threads, _extra, peer.name, shape, direction)
             yield {
                 "kind": "memory",
                 "shape": shape.name,
@@ -59,31 +58,8 @@ def of_peers(
 
 def of_article(direction: str, threads: int, size: int = 1000, kernel: int = 10) -> dict[str, Any]:
     """The whole process, libraries and all, that makes a `LocallyConnected2d` of 1000×1000 and runs it once."""
-    weights, peak = _in_a_process(threads, _article, size, kernel, direction)
+    weights, peak = in_a_process(threads, _article, size, kernel, direction)
     return {"kind": "article", "direction": direction, "weights": weights, "peak": peak}
-
-
-def _in_a_process(threads: int, function: Any, *arguments: Any) -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "local_peers"])
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(send, threads, function, *arguments))
-    process.start()
-    send.close()
-    try:
-        return receive.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(
-            f"{function.__name__}{arguments}: the process ended with code {process.exitcode}"
-        ) from None
-    finally:
-        process.join()
-
-
-def _answer(send: Connection, threads: int, function: Any, *arguments: Any) -> None:
-    torch.set_num_threads(threads)
-    send.send(function(*arguments))
 
 
 def _extra(name: str, shape: Shape, direction: str) -> tuple[int, int]:

@@ -44,12 +44,20 @@ class Ready:
 
 @dataclass(frozen=True)
 class Peer:
-    """`obstacle` says why a shape is beyond it, or None; `scratch` are bytes beside inputs, weights and outputs."""
+    """A way to compute a layer.
+
+    Attributes:
+        obstacle: why a shape is beyond it, or None.
+        scratch: bytes that it needs beside inputs, weights and outputs.
+        generated: whether its code is made for each shape, and may be wrong: what torch 2.13 makes of a depthwise
+            layer's einsum aborts, backward, with a damaged heap. Such a peer first runs in a process of its own.
+    """
 
     name: str
     obstacle: Callable[[Shape], str | None]
     scratch: Callable[[Shape, str], int]
     prepare: Callable[[Problem, str], Ready]
+    generated: bool = False
 
 
 def nothing(shape: Shape) -> None:
@@ -282,7 +290,7 @@ PEERS = (
     Peer(KERNELS, kernels_there, no_scratch, kernels_alone),
     Peer(UNFOLD, whole_blocks, windows_copied, unfold_bmm),
     Peer(GIST, gist_obstacle, gist_scratch, gist),
-    Peer(COMPILED, a_compiler, windows_copied, compiled_einsum),
+    Peer(COMPILED, a_compiler, windows_copied, compiled_einsum, generated=True),
     Peer(JAX, jax_obstacle, windows_copied, jax_local),
     Peer(PLAIN, nothing, windows_copied, plain),
 )

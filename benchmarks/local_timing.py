@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from local_machine import Gauge, Machine
-from local_peers import KERNELS, OURS, Peer, Ready
+from local_peers import KERNELS, OURS, PEERS, Peer, Ready
+from local_process import Died, in_a_process
 from local_shapes import Problem, Shape
 from torch import Tensor
 
@@ -109,6 +111,8 @@ def time_direction(
     errors: dict[str, float] = {}
     for peer in peers:
         reason = _too_much(peer, shape, direction, settings)
+        if reason is None and peer.generated:
+            reason = _death(peer.name, shape, direction)
         if reason is None:
             ready = peer.prepare(problem, direction)
             run = _on_ring(ready, rings.of_layout(ready))
@@ -153,6 +157,24 @@ def _too_much(peer: Peer, shape: Shape, direction: str, settings: Settings) -> s
         return obstacle
     needed = peer.scratch(shape, direction)
     return f"needs {needed / 1e9:.1f} GB" if needed > settings.most_bytes else None
+
+
+def _death(name: str, shape: Shape, direction: str) -> str | None:
+    """How a peer kills its process, or None where it survives some runs."""
+    try:
+        in_a_process(torch.get_num_threads(), _try, name, shape, direction)
+    except Died as death:
+        return f"is broken here: {death}"
+    return None
+
+
+def _try(name: str, shape: Shape, direction: str) -> bool:
+    problem = Problem.of(shape)
+    ready = next(peer for peer in PEERS if peer.name == name).prepare(problem, direction)
+    for weight in ready.copies(3):
+        ready.run(weight)
+        gc.collect()
+    return True
 
 
 def _on_ring(ready: Ready, ring: Ring) -> Callable[[], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from local_machine import Gauge
 from local_peers import KERNELS, OURS, PEERS, PLAIN, UNFOLD, Peer, Ready
+from local_process import Died, in_a_process
 from local_shapes import DIRECTIONS, SHAPES, TARGETS, Problem, Shape
 from local_statistics import Spread, paired, sign_interval
 from local_timing import Disagreement, Settings
@@ -90,6 +92,14 @@ def test_a_peer_that_needs_too_much_is_left_out_and_said(gauge: Gauge) -> None:
     assert row["skipped"][UNFOLD] == "needs 0.0 GB"
     assert UNFOLD not in row["times"]
     assert f"  {UNFOLD} is left out: needs 0.0 GB" in said
+
+
+def test_a_process_that_dies_says_how() -> None:
+    assert in_a_process(1, int, "3") == 3
+    with pytest.raises(Died, match="its process died of SIGABRT"):
+        in_a_process(1, os.abort)
+    with pytest.raises(Died, match="its process died with exit code 7"):
+        in_a_process(1, os._exit, 7)
 
 
 def test_far_slower_peers_stop_early_and_turns_stay_paired(gauge: Gauge) -> None:
