@@ -35,6 +35,11 @@ def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
         if not isinstance(value, Tensor) and not (name == "bias" and value is None):
             raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
     for name, value in others.items():
+        if value is not None and input.device != value.device:
+            raise ValueError(
+                f"{who}: input is on {input.device} but {name} is on {value.device}: "
+                f"move one, for example input.to({str(value.device)!r})"
+            )
         if value is not None and input.dtype != value.dtype and not _autocast(input.device.type):
             raise TypeError(
                 f"{who}: input is {input.dtype} but {name} is {value.dtype}: "
@@ -136,6 +141,8 @@ def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> Non
         raise ValueError(
             f"bias={bias!r}: expected True (one per {one_per}), 'channel' (one per channel) or False"
         )
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype={dtype!r}: expected a torch.dtype, such as torch.float32")
     if dtype is not None and not dtype.is_floating_point:
         raise TypeError(f"dtype={dtype}: expected a floating-point type, such as torch.float32")
 

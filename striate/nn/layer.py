@@ -43,6 +43,7 @@ class LocalLayer(nn.Module):
     bias: nn.Parameter | None
     sharing_map: Tensor | None
     _layer: Layer
+    _made: tuple[object, ...]
 
     def _set_up(
         self,
@@ -126,7 +127,7 @@ class LocalLayer(nn.Module):
         self.input_size, self.output_size = self._positions(grid)
         self.share = grid.share if grid.sharing is None else grid.sharing
         self.blocks = grid.blocks
-        self._layer = Layer(grid, self.groups)
+        self._layer, self._made = Layer(grid, self.groups), self._arguments()
         for name, channels, size in (
             ("input_size", self.in_channels, self.input_size),
             ("output_size", self.out_channels, self.output_size),
@@ -140,6 +141,11 @@ class LocalLayer(nn.Module):
         elif self.bias_form is False:
             del shapes["bias"]
         return shapes
+
+    def _arguments(self) -> tuple[object, ...]:
+        """What the grid was made from; whoever sets one of these afterwards gets another grid."""
+        asked = self.kernel_size, self.stride, self.dilation, self.groups, self.share
+        return *asked, self.__dict__.get("padding"), self.__dict__.get("padding_mode")
 
     def _check_input(self, input: object) -> None:
         if not isinstance(input, Tensor):

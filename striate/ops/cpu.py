@@ -79,12 +79,21 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         found = ctypes.CDLL(str(path))
     except OSError as error:
         return None, f"the compiled kernels do not load: {error}"
-    found.striate_abi.restype = ctypes.c_int
-    if (abi := found.striate_abi()) != _ABI:
+    try:
+        abi = _declare(found)
+    except AttributeError as error:
+        return None, f"{path} is no whole library of striate: {error}: reinstall striate"
+    if abi != _ABI:
         return (
             None,
             f"{path} is of another version (interface {abi}, not {_ABI}): reinstall striate",
         )
+    return found, str(path)
+
+
+def _declare(found: ctypes.CDLL) -> int:
+    """Say what the library's functions take; its version. Raises AttributeError where one is missing."""
+    found.striate_abi.restype = ctypes.c_int
     size = ctypes.c_int64
     found.striate_windows_new.argtypes = (
         *(size,) * 5,
@@ -98,7 +107,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     found.striate_input_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_weight_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_message.restype = ctypes.c_char_p
-    return found, str(path)
+    return int(found.striate_abi())
 
 
 def library() -> ctypes.CDLL | None:

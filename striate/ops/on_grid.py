@@ -21,9 +21,26 @@ class Layer(NamedTuple):
     groups: int
 
 
-@lru_cache(maxsize=128)
+#: Positions up to which tables are small, and making them again would take longer than a layer runs.
+SMALL = 1 << 16
+
+
 def windows(grid: LocalGrid) -> cpu.Windows:
-    """The grid's tables; making them takes longer than running a small layer."""
+    """The grid's tables, kept from the call before: many small ones, a few large ones."""
+    return _small(grid) if prod(grid.output_size) <= SMALL else _large(grid)
+
+
+@lru_cache(maxsize=128)
+def _small(grid: LocalGrid) -> cpu.Windows:
+    return _made(grid)
+
+
+@lru_cache(maxsize=8)
+def _large(grid: LocalGrid) -> cpu.Windows:
+    return _made(grid)
+
+
+def _made(grid: LocalGrid) -> cpu.Windows:
     own = grid.sharing is None and prod(grid.share) == 1
     return cpu.Windows(
         WindowTables.from_axes(
@@ -65,7 +82,9 @@ def weight_gradient(gradient: Tensor, input: Tensor, layer: Layer) -> Tensor:
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """The same values with nothing between them and their memory: contiguous, and not lazily negated."""
+    """The same values with nothing between them and their memory: contiguous, negated and zeros written out."""
+    if tensor._is_zerotensor():  # which have no memory
+        return torch.zeros(tensor.shape, dtype=tensor.dtype)
     return tensor.contiguous().resolve_neg()
 
 

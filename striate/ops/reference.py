@@ -187,8 +187,9 @@ def _fold(columns: Tensor, grid: LocalGrid) -> Tensor:
         flat = out.reshape(prod(lead), kernel, grid.output_size[axis])
         folded = F.fold(flat, (reach, 1), (kernel, 1), (gap, 1), 0, (stride, 1))
         low = grid.padding[axis][0]
-        ends = (-low, grid.input_size[axis] + low - reach)
-        out = F.pad(folded.reshape(*lead, reach), ends).movedim(-1, 2 + 2 * axis)
+        # The end first: the windows may all lie within the padding before the first output.
+        end = grid.input_size[axis] + low - reach
+        out = F.pad(folded.reshape(*lead, reach), (0, end))[..., low:].movedim(-1, 2 + 2 * axis)
     return out.reshape(batch, channels, *grid.input_size)
 
 

@@ -21,6 +21,7 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
 from striate.geometry import LocalGrid, SharingMap
+from striate.ops.backend import OVERRIDE
 from striate.ops.on_grid import Layer
 from striate.ops.rules import OPERATORS, Operator, folded
 
@@ -169,7 +170,17 @@ def _grid(geometry: tuple[int, ...], padding_modes: str, sharing: str) -> LocalG
     )
 
 
+def _refuse_tangents() -> None:
+    """A registered operator would drop them: its tangents would be zeros, and nobody would know."""
+    if forward_ad._current_level >= 0:
+        raise NotImplementedError(
+            "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
+            f"use reverse mode, or set {OVERRIDE}=reference, whose PyTorch operators have"
+        )
+
+
 def _run_registered(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:
+    _refuse_tangents()
     out: Tensor = getattr(torch.ops.striate, name)(*tensors, *written(layer))
     return out
 
@@ -179,10 +190,12 @@ def _register(operator: Operator) -> None:
         return arguments[:-4], read(*arguments[-4:])
 
     def compute(*arguments: Any) -> Tensor:
+        _refuse_tangents()
         tensors, layer = split(arguments)
         return operator.compute(*tensors, layer)
 
     def fake(*arguments: Any) -> Tensor:
+        _refuse_tangents()
         tensors, layer = split(arguments)
         first, second = tensors[:2]
         return torch.empty(

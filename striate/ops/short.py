@@ -9,6 +9,7 @@ Whatever is out of the ordinary goes the long way, which says what is wrong with
 from __future__ import annotations
 
 import os
+from math import prod
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch.overrides import has_torch_function
 
 from striate.ops import cpu
 from striate.ops.backend import OVERRIDE, choose
-from striate.ops.on_grid import Layer, local_shape, windows
+from striate.ops.on_grid import SMALL, Layer, local_shape, windows
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 #: As many sizes are kept; then they are found anew.
@@ -68,6 +69,7 @@ def _is_plain(tensor: Tensor) -> bool:
         and tensor.layout is torch.strided
         and tensor.is_contiguous()
         and not tensor.is_neg()
+        and not tensor._is_zerotensor()
     )
 
 
@@ -101,7 +103,8 @@ def _prepared(
     outputs, channels = weight.shape[lead], weight.shape[lead + 1] * groups
     biases = ((outputs,), (*grid.blocks, outputs))
     if (
-        weight.shape != (*grid.blocks, outputs, channels // groups, *grid.kernel_size)
+        prod(grid.output_size) > SMALL  # whose tables are not to be held for long
+        or weight.shape != (*grid.blocks, outputs, channels // groups, *grid.kernel_size)
         or input.shape != (input.shape[0], channels, *grid.input_size)
         or outputs % groups
         or (bias is not None and tuple(bias.shape) not in biases)

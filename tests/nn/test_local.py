@@ -364,6 +364,17 @@ def test_an_input_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     assert f"LocallyConnected2d: input of shape {shape}" in str(caught.value)
 
 
+def test_an_input_on_another_device_is_refused() -> None:
+    layer = LocallyConnected2d(2, 3, 3, (7, 8))
+    with pytest.raises(ValueError, match="input is on meta but weight is on cpu: move one"):
+        layer(torch.empty(1, 2, 7, 8, device="meta"))
+
+
+def test_a_dtype_by_its_name_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"dtype='float32': expected a torch\.dtype"):
+        LocallyConnected2d(2, 3, 3, (7, 8), dtype="float32")  # type: ignore[arg-type]
+
+
 def test_an_input_of_another_dtype_is_refused() -> None:
     layer = LocallyConnected2d(3, 1, 3, 8)
     with pytest.raises(TypeError, match=r"input is torch\.float64 but weight is torch\.float32"):

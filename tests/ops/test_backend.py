@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes.util
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +87,18 @@ def test_without_the_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     assert "install a C++ compiler" in choice.reason
     with pytest.raises(RuntimeError, match="not installed"):
         cpu.instructions()
+
+
+def test_a_library_without_our_functions_is_no_library_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = Path(ctypes.util.find_library("c") or "")
+    if not other.name:
+        pytest.skip("no other library was found")
+    monkeypatch.setattr(cpu, "_candidates", lambda: iter([other]))
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+    monkeypatch.setattr(cpu, "_load", cpu._load.__wrapped__)
+    assert "no whole library of striate" in choose(**tensors()).reason
 
 
 def test_the_override(monkeypatch: pytest.MonkeyPatch) -> None:

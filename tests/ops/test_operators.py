@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from striate.geometry import LocalGrid, SharingMap, local_grid, transposed_grid
 from striate.nn import LocallyConnected2d, LocallyConnectedTranspose2d, LowRankLocallyConnected2d
-from striate.ops import cpu, reference, routes
+from striate.ops import cpu, on_grid, reference, routes, short
 from striate.ops import local as operators
 from striate.ops.backend import OVERRIDE
 from striate.ops.on_grid import Layer
@@ -363,6 +363,28 @@ def test_forward_mode_raises_and_is_never_silently_zero(transposed: bool, record
         layer(forward_ad.make_dual(x, torch.ones_like(x)))
 
 
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_forward_mode_raises_when_compiled_and_when_watched(backend: str) -> None:
+    layer, x = LocallyConnected2d(2, 4, 3, (6, 6)), torch.randn(1, 2, 6, 6)
+
+    def tangent(x: Tensor) -> Any:
+        return torch.func.jvp(layer, (x,), (torch.ones_like(x),))[1]
+
+    torch._dynamo.reset()
+    with pytest.raises(Exception, match=r"forward mode|forward-mode"):
+        torch.compile(tangent, backend=backend)(x)
+    with (
+        FlopCounterMode(display=False),
+        pytest.raises(NotImplementedError, match="STRIATE_BACKEND=reference"),
+    ):
+        tangent(x)
+    written = routes.written(Layer(layer.grid, 1))
+    with pytest.raises(NotImplementedError, match="forward-mode"):
+        torch.func.jvp(
+            lambda x: torch.ops.striate.local(x, layer.weight, layer.bias, *written), (x,), (x,)
+        )
+
+
 # -- precision ---------------------------------------------------------------------------------------
 
 
@@ -470,6 +492,52 @@ def test_layers_say_what_computes_them() -> None:
     assert transposed.backend(x).name == "cpu"
     with pytest.raises(ValueError, match="expected"):
         layer.backend(x[:, :, 1:])
+
+
+def test_changed_attributes_are_followed_with_gradients_and_without() -> None:
+    layer, x = LocallyConnected2d(2, 4, 3, (6, 6), padding=1), torch.randn(3, 2, 6, 6)
+    with torch.no_grad():
+        before = layer(x)
+        layer.padding_mode = "circular"
+        after = layer(x)
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, layer(x), **CLOSE[torch.float32])
+
+
+def test_zeros_without_memory() -> None:
+    layer = LocallyConnected2d(2, 4, 3, (6, 6))
+    nothing = torch._efficientzerotensor((3, 2, 6, 6))
+    zeros = torch.zeros(3, 2, 6, 6)
+    with torch.no_grad():
+        assert torch.equal(layer(nothing), layer(zeros))
+    out = layer(zeros)
+    out.backward(torch._efficientzerotensor(out.shape))
+    assert not layer.weight.grad.any()
+
+
+def test_large_tables_are_not_kept_for_long() -> None:
+    for width in range(300, 312):
+        layer = LocallyConnected2d(1, 1, 1, (300, width))
+        with torch.no_grad():
+            layer(torch.zeros(1, 1, 300, width))
+    assert on_grid._large.cache_info().currsize <= 8
+    assert not any(
+        layer.grid.output_size[0] == 300 for (layer, *_), found in short._kept.items() if found
+    )
+
+
+def test_transposed_windows_wholly_on_the_padding() -> None:
+    options = {"stride": (1, 6, 6), "padding": (0, 2, 4), "output_padding": (0, 8, 1)}
+    grid = transposed_grid((4, 1, 5), 1, **options, dilation=(1, 9, 3), axes=3)
+    given = (torch.randn(2, 2, 4, 1, 5), torch.randn(4, 1, 5, 2, 1, 1, 1, 1), None)
+    run, plain = operators.local_transposed, reference.local_transposed
+    assert_like_reference(run, plain, given, grid, 1)
+    same = given[1][:1, :, :1].expand(4, 1, 5, 2, 1, 1, 1, 1)
+    wanted = torch.nn.functional.conv_transpose3d(
+        given[0], same[0, 0, 0], None, **options, dilation=(1, 9, 3)
+    )
+    for function in (run, plain):
+        torch.testing.assert_close(function(given[0], same, None, grid, 1), wanted)
 
 
 def test_transposed_grids_beyond_the_last_window() -> None:
