@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from striate.jobs.api import ShrinkResult, apply, plan, shrink
     from striate.jobs.load import load
     from striate.ledger import Ledger, count
+    from striate.nn.convert.rungs import lift, project
     from striate.reduce.plan import Plan
 
 _HOMES = {
@@ -28,8 +29,10 @@ _HOMES = {
     "ShrinkResult": "striate.jobs.api",
     "apply": "striate.jobs.api",
     "count": "striate.ledger",
+    "lift": "striate.nn.convert.rungs",
     "load": "striate.jobs.load",
     "plan": "striate.jobs.api",
+    "project": "striate.nn.convert.rungs",
     "shrink": "striate.jobs.api",
 }
 
@@ -40,9 +43,11 @@ __all__ = [
     "__version__",
     "apply",
     "count",
+    "lift",
     "load",
     "nn",
     "plan",
+    "project",
     "shrink",
 ]
 

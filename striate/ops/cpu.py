@@ -80,7 +80,9 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     except OSError as error:
         return None, f"the compiled kernels do not load: {error}"
     try:
-        abi = _declare(found)
+        abi = int(found.striate_abi())
+        if abi == _ABI:
+            _declare(found)
     except AttributeError as error:
         return None, f"{path} is no whole library of striate: {error}: reinstall striate"
     if abi != _ABI:
@@ -91,9 +93,8 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     return found, str(path)
 
 
-def _declare(found: ctypes.CDLL) -> int:
-    """Say what the library's functions take; its version. Raises AttributeError where one is missing."""
-    found.striate_abi.restype = ctypes.c_int
+def _declare(found: ctypes.CDLL) -> None:
+    """Say what the library's functions take and give. Raises AttributeError where one is missing."""
     size = ctypes.c_int64
     found.striate_windows_new.argtypes = (
         *(size,) * 5,
@@ -107,7 +108,6 @@ def _declare(found: ctypes.CDLL) -> int:
     found.striate_input_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_weight_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_message.restype = ctypes.c_char_p
-    return int(found.striate_abi())
 
 
 def library() -> ctypes.CDLL | None:
