@@ -55,6 +55,11 @@ class LocalGrid:
         return prod(self.blocks)
 
     @property
+    def own_kernels(self) -> bool:
+        """Whether each output position has a kernel to itself, in the order of the positions."""
+        return self.sharing is None and prod(self.share) == 1
+
+    @property
     def taps_inside(self) -> int:
         """Taps of all windows that fall on the input rather than on padding, of whatever mode, for
         one input and one output channel."""

@@ -26,10 +26,7 @@ def local(
     groups: int,
     **options: Any,
 ) -> Tensor:
-    checks.tensors(who, input, weight=weight, bias=bias)
-    shapes = input.shape, weight.shape, None if bias is None else bias.shape
-    layer = _settled(_local, who, axes, *shapes, groups, **options)
-    return _batched(input, axes, lambda x: operators.local(x, weight, bias, *layer))
+    return _run(_local, operators.local, who, axes, input, weight, bias, groups, **options)
 
 
 def _local(
@@ -61,10 +58,9 @@ def transposed(
     groups: int,
     **options: Any,
 ) -> Tensor:
-    checks.tensors(who, input, weight=weight, bias=bias)
-    shapes = input.shape, weight.shape, None if bias is None else bias.shape
-    layer = _settled(_transposed, who, axes, *shapes, groups, **options)
-    return _batched(input, axes, lambda x: operators.local_transposed(x, weight, bias, *layer))
+    return _run(
+        _transposed, operators.local_transposed, who, axes, input, weight, bias, groups, **options
+    )
 
 
 def _transposed(
@@ -92,6 +88,23 @@ def _transposed(
     full = (*grid.input_size, weight[place + 1] * count)
     checks.offsets(who, bias, full, "one per position", ones=True)
     return Layer(grid, count)
+
+
+def _run(
+    check: Callable[..., Layer],
+    operator: Callable[..., Tensor],
+    who: str,
+    axes: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    **options: Any,
+) -> Tensor:
+    checks.tensors(who, input, weight=weight, bias=bias)
+    shapes = input.shape, weight.shape, None if bias is None else bias.shape
+    layer = _settled(check, who, axes, *shapes, groups, **options)
+    return _batched(input, axes, lambda x: operator(x, weight, bias, *layer))
 
 
 def low_rank(

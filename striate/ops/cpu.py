@@ -301,29 +301,24 @@ def forward(
 
     Raises ValueError or TypeError that name the argument; MemoryError.
     """
-    arrays = (_map("x", x, windows.inputs), _map("out", out, windows.positions))
-    call = _call(windows, x, out, groups, threads, instructions, order)
-    kinds = (torch.float32, torch.bfloat16)
-    weights = _weights("weight", weight, windows, call.outputs, call.channels // groups, *kinds)
-    offsets = _Array(None, 0)
-    if bias is not None:
-        offsets = _per_output("bias", bias, windows, call.outputs)
-    status = _needed().striate_forward(
-        windows.handle,
-        ctypes.byref(call),
-        arrays[0],
-        weights,
-        int(weight.dtype is torch.bfloat16),
-        offsets,
-        arrays[1],
+    run = Forward(
+        windows,
+        x,
+        weight,
+        bias,
+        out,
+        groups=groups,
+        threads=threads,
+        instructions=instructions,
+        order=order,
     )
-    _raise_for(status, "forward")
+    run(x, weight, bias, out)
 
 
 class Forward:
-    """`forward` for tensors of the sizes of some, which are checked here as there, once for all calls.
+    """`forward` for tensors of the sizes and types of some, which are checked once for all calls; as it in all else.
 
-    Each call's tensors must have the sizes of those, be float32, on the CPU and contiguous: the caller sees to it. For
+    Each call's tensors must have those sizes and types, be on the CPU and contiguous: the caller sees to it. For
     layers so small that checking takes longer than they do.
     """
 
@@ -337,16 +332,19 @@ class Forward:
         *,
         groups: int = 1,
         threads: int | None = None,
+        instructions: str = "best",
+        order: str = "choose",
     ) -> None:
-        self._call = _call(windows, x, out, groups, threads, "best", "choose")
+        maps = (_map("x", x, windows.inputs), _map("out", out, windows.positions))
+        self._call = _call(windows, x, out, groups, threads, instructions, order)
         outputs, channels = self._call.outputs, self._call.channels // groups
-        arrays = (
-            _map("x", x, windows.inputs),
-            _weights("weight", weight, windows, outputs, channels, torch.float32),
-            _Array(None, 0) if bias is None else _per_output("bias", bias, windows, outputs),
-            _map("out", out, windows.positions),
-        )
-        self._counts = tuple(array.count for array in arrays)
+        kinds = (torch.float32, torch.bfloat16)
+        weights = _weights("weight", weight, windows, outputs, channels, *kinds)
+        offsets = _Array(None, 0)
+        if bias is not None:
+            offsets = _per_output("bias", bias, windows, outputs)
+        self._counts = (maps[0].count, weights.count, offsets.count, maps[1].count)
+        self._kind = int(weight.dtype is torch.bfloat16)
         self._windows = windows  # whose handle ends with it
         self._run = _needed().striate_forward
 
@@ -358,7 +356,7 @@ class Forward:
             ctypes.byref(self._call),
             _Array(x.data_ptr(), inputs),
             _Array(weight.data_ptr(), weights),
-            0,
+            self._kind,
             _Array(None if bias is None else bias.data_ptr(), offsets),
             _Array(out.data_ptr(), outputs),
         )

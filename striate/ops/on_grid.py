@@ -41,12 +41,11 @@ def _large(grid: LocalGrid) -> cpu.Windows:
 
 
 def _made(grid: LocalGrid) -> cpu.Windows:
-    own = grid.sharing is None and prod(grid.share) == 1
     return cpu.Windows(
         WindowTables.from_axes(
             grid.input_size,
             [tap_sources(grid, axis) for axis in range(grid.axes)],
-            None if own else kernel_of_position(grid),
+            None if grid.own_kernels else kernel_of_position(grid),
         )
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any, Protocol
 
@@ -115,7 +116,7 @@ def summed(gradient: Tensor, grid: LocalGrid, shape: Shape) -> Tensor:
     if len(shape) == 1:
         return gradient.sum((0, *range(2, gradient.dim())))
     per_position = gradient.sum(0)
-    if grid.sharing is None and prod(grid.share) == 1:
+    if grid.own_kernels:
         return per_position.movedim(0, -1)
     numbers = torch.from_numpy(kernel_of_position(grid)).to(gradient.device)
     sums = per_position.new_zeros(grid.kernels, gradient.shape[1])
@@ -129,37 +130,28 @@ def summed(gradient: Tensor, grid: LocalGrid, shape: Shape) -> Tensor:
 # one layer. Either way it is one call, and the result needs no copy.
 
 
-def _folded_local(
-    run: Run, size: int, tensors: Sequence[Tensor | None], batched: Sequence[bool], layer: Layer
+def _folded_map(
+    name: str,
+    run: Run,
+    size: int,
+    tensors: Sequence[Tensor | None],
+    batched: Sequence[bool],
+    layer: Layer,
 ) -> tuple[Tensor, int]:
-    input, weight, bias = tensors
-    assert input is not None and weight is not None  # noqa: PT018
+    """Of the operators that make a map of a map and a weight: `local`, which has a bias too, and its adjoint."""
+    maps, weight, *biases = tensors
+    assert maps is not None and weight is not None  # noqa: PT018
     if not any(batched[1:]):
-        out = run("local", input.flatten(0, 1), weight[0], _first(bias), layer=layer)
+        out = run(name, maps.flatten(0, 1), weight[0], *map(_first, biases), layer=layer)
         return out.unflatten(0, (size, -1)), 0
-    if bias is not None:
-        bias = _beside_outputs(bias, layer) if bias.dim() > 2 else bias.flatten()
+    for index, bias in enumerate(biases):
+        if bias is not None:
+            biases[index] = _beside_outputs(bias, layer) if bias.dim() > 2 else bias.flatten()
     out = run(
-        "local",
-        _beside_channels(input),
+        name,
+        _beside_channels(maps),
         _beside_outputs(weight, layer),
-        bias,
-        layer=_grouped(layer, size),
-    )
-    return out.unflatten(1, (size, -1)), 1
-
-
-def _folded_input_gradient(
-    run: Run, size: int, tensors: Sequence[Tensor], batched: Sequence[bool], layer: Layer
-) -> tuple[Tensor, int]:
-    gradient, weight = tensors
-    if not batched[1]:
-        out = run("input_gradient", gradient.flatten(0, 1), weight[0], layer=layer)
-        return out.unflatten(0, (size, -1)), 0
-    out = run(
-        "input_gradient",
-        _beside_channels(gradient),
-        _beside_outputs(weight, layer),
+        *biases,
         layer=_grouped(layer, size),
     )
     return out.unflatten(1, (size, -1)), 1
@@ -202,7 +194,7 @@ OPERATORS = {
             on_grid.local,
             on_grid.local_shape,
             _of_local,
-            _folded_local,
+            partial(_folded_map, "local"),
         ),
         Operator(
             "input_gradient",
@@ -210,7 +202,7 @@ OPERATORS = {
             on_grid.input_gradient,
             on_grid.input_shape,
             _of_input_gradient,
-            _folded_input_gradient,
+            partial(_folded_map, "input_gradient"),
         ),
         Operator(
             "weight_gradient",

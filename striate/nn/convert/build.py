@@ -26,6 +26,25 @@ TRANSPOSED = {
 }
 
 
+def arguments(layer: Any) -> dict[str, Any]:
+    """What a layer was made with, by name, but for what a family has of its own."""
+    names = ("output_padding", "padding_mode")
+    return {
+        "in_channels": layer.in_channels,
+        "out_channels": layer.out_channels,
+        "kernel_size": layer.kernel_size,
+        "input_size": layer.input_size,
+        "stride": layer.stride,
+        "padding": layer.padding,
+        "dilation": layer.dilation,
+        "groups": layer.groups,
+        "bias": layer.bias_form,
+        "share": layer.share,
+        "dtype": layer.weight.dtype,
+        **{name: getattr(layer, name) for name in names if hasattr(layer, name)},
+    }
+
+
 def empty(cls: type[Layer], **options: Any) -> Layer:
     """The layer without memory, for its integers and to be filled: nothing is drawn at random."""
     try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from striate.geometry import integer, kernel_of_position
 from striate.nn import checks
-from striate.nn.convert.build import empty, filled
+from striate.nn.convert.build import arguments, empty, filled
 from striate.nn.local import LocallyConnected2d
 from striate.nn.low_rank import LowRankLocallyConnected2d
 from striate.ops.reference import at_positions, windows
@@ -125,22 +125,7 @@ def _improved(
 
 
 def _layer(layer: LocallyConnected2d, bank: Tensor, mixing: Tensor) -> LowRankLocallyConnected2d:
-    new = empty(
-        LowRankLocallyConnected2d,
-        in_channels=layer.in_channels,
-        out_channels=layer.out_channels,
-        kernel_size=layer.kernel_size,
-        input_size=layer.input_size,
-        rank=len(bank),
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        padding_mode=layer.padding_mode,
-        bias=layer.bias_form,
-        share=layer.share,
-        dtype=layer.weight.dtype,
-    )
+    new = empty(LowRankLocallyConnected2d, **arguments(layer), rank=len(bank))
     bias: Tensor | None = layer.bias
     if bias is not None and layer.bias_form is True:  # one for each block is one for each position
         bias = at_positions(bias.detach(), layer.grid)

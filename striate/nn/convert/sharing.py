@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from striate.geometry import kernel_of_position
 from striate.nn import checks
-from striate.nn.convert.build import LOCAL, empty, filled
+from striate.nn.convert.build import LOCAL, arguments, empty, filled
 from striate.nn.functional import Share
 from striate.nn.layer import LocalLayer
 from striate.nn.local import LocallyConnected
@@ -134,26 +134,9 @@ def _known(who: str, layer: LocalLayer) -> None:
 
 def _with_share(who: str, layer: Any, share: Share) -> Any:
     """An empty layer like this one with another sharing."""
-    options = {"output_padding": layer.output_padding} if hasattr(layer, "output_padding") else {}
-    if hasattr(layer, "padding_mode"):
-        options["padding_mode"] = layer.padding_mode
     kinds = [kind for kind in type(layer).__mro__ if kind.__module__.startswith("striate.nn")]
     with checks.named(who):
-        return empty(
-            kinds[0],
-            in_channels=layer.in_channels,
-            out_channels=layer.out_channels,
-            kernel_size=layer.kernel_size,
-            input_size=layer.input_size,
-            stride=layer.stride,
-            padding=layer.padding,
-            dilation=layer.dilation,
-            groups=layer.groups,
-            bias=layer.bias_form,
-            share=share,
-            dtype=layer.weight.dtype,
-            **options,
-        )
+        return empty(kinds[0], **arguments(layer) | {"share": share})
 
 
 def _rows(weight: Tensor, layer: LocalLayer) -> Tensor:
@@ -164,22 +147,9 @@ def _rows(weight: Tensor, layer: LocalLayer) -> Tensor:
 def _mixed(layer: LowRankLocallyConnected2d) -> LocallyConnected:
     """The local layer that a low-rank one is."""
     spread = layer.bias_form is True
-    local: LocallyConnected = empty(
-        LOCAL[2],
-        in_channels=layer.in_channels,
-        out_channels=layer.out_channels,
-        kernel_size=layer.kernel_size,
-        input_size=layer.input_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        padding_mode=layer.padding_mode,
-        bias=layer.bias_form,
-        # A bias of its own for each position needs a kernel there.
-        share=1 if spread else layer.share,
-        dtype=layer.weight.dtype,
-    )
+    # A bias of its own for each position needs a kernel there.
+    share = 1 if spread else layer.share
+    local: LocallyConnected = empty(LOCAL[2], **arguments(layer) | {"share": share})
     weight = torch.tensordot(layer.mixed().detach(), layer.weight.detach(), 1)
     if spread:
         numbers = torch.from_numpy(kernel_of_position(layer.grid)).to(weight.device)
