@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "pages.h"
 #include "pool.h"
 #include "problem.h"
 
@@ -249,6 +250,11 @@ Int inputs_of(const Problem& p) { return p.images * p.channels * p.windows->inpu
 Int outputs_of(const Problem& p) { return p.images * p.outputs * p.windows->positions; }
 Int weights_of(const Problem& p) { return p.windows->kernels * p.outputs * p.terms; }
 
+// A result that is about to be filled.
+void expect(const striate_result& result) {
+    striate::ask_for_large_pages(result.data, result.count * static_cast<Int>(sizeof(float)));
+}
+
 const float* floats(const striate_array& array) { return static_cast<const float*>(array.data); }
 
 }  // namespace
@@ -320,6 +326,7 @@ int striate_forward(const striate_windows* windows, const striate_call* call, st
             return STRIATE_WRONG_LENGTH;
     }
     if (p.images == 0) return STRIATE_OK;
+    expect(y);
     const int status = weight_type == STRIATE_FLOAT32
                            ? kernels->forward(p, floats(x), floats(weight), offsets, y.data)
                            : kernels->forward_bfloat16(p, floats(x), static_cast<const uint16_t*>(weight.data), offsets,
@@ -337,6 +344,7 @@ int striate_input_gradient(const striate_windows* windows, const striate_call* c
     if (int status = check_length(weight, weights_of(p))) return status;
     if (int status = check_length(x_gradient, inputs_of(p))) return status;
     if (p.images == 0) return STRIATE_OK;
+    expect(x_gradient);
     const int status = kernels->input_gradient(p, floats(y_gradient), floats(weight), x_gradient.data);
     striate::trim_scratch();
     return status;
@@ -350,6 +358,7 @@ int striate_weight_gradient(const striate_windows* windows, const striate_call* 
     if (int status = check_length(y_gradient, outputs_of(p))) return status;
     if (int status = check_length(x, inputs_of(p))) return status;
     if (int status = check_length(weight_gradient, weights_of(p))) return status;
+    expect(weight_gradient);
     const int status = kernels->weight_gradient(p, floats(y_gradient), floats(x), weight_gradient.data);
     striate::trim_scratch();
     return status;
