@@ -32,13 +32,15 @@ class Machine:
 
 
 class Gauge:
-    """Reading memory and multiplying matrices, by torch on the threads that it is given, whenever it is asked.
+    """How fast memory is read and numbers are multiplied, on the threads that torch is given, whenever it is asked.
 
     Memory is read by the fastest ways that torch has (a sum of all is a third slower): the product of two vectors,
-    and of a matrix and a vector that the cache holds.
+    and of a matrix and a vector that the cache holds. Arithmetic is multiply-adds in registers alone, or torch's product
+    of matrices where that is faster or there are no kernels; on some processors it reaches half of what they can do.
     """
 
-    def __init__(self, megabytes: int = 512, side: int = 1536) -> None:
+    def __init__(self, megabytes: int = 512, side: int = 1536, rounds: int = 1_000_000) -> None:
+        self._rounds = rounds
         columns = 1 << 14
         rows = max(1, megabytes * 1_000_000 // 8 // columns)
         self._halves, self._vector = torch.ones(2, rows, columns), torch.ones(columns)
@@ -51,7 +53,19 @@ class Gauge:
         ways = (lambda: first @ second, lambda: matrix @ self._vector)
         reading = min(_seconds(way) for way in ways * 2)
         multiplying = min(_seconds(lambda: square @ square) for _ in range(2))
-        return Machine(self._halves.numel() * 4 / reading, 2 * len(square) ** 3 / multiplying)
+        peak = max(2 * len(square) ** 3 / multiplying, self._in_registers())
+        return Machine(self._halves.numel() * 4 / reading, peak)
+
+    def _in_registers(self) -> float:
+        if cpu.library() is None:
+            return 0.0
+        threads = torch.get_num_threads()
+
+        def rate() -> float:
+            start = time.perf_counter()
+            return cpu.multiply_adds(self._rounds, threads=threads) / (time.perf_counter() - start)
+
+        return max(rate() for _ in range(2))
 
 
 def _seconds(run: Callable[[], object]) -> float:

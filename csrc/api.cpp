@@ -2,6 +2,7 @@
 #include "striate.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <new>
@@ -362,6 +363,31 @@ int striate_weight_gradient(const striate_windows* windows, const striate_call* 
     const int status = kernels->weight_gradient(p, floats(y_gradient), floats(x), weight_gradient.data);
     striate::trim_scratch();
     return status;
+}
+
+int striate_multiply_adds(int threads, int instructions, int64_t rounds, int64_t* operations) {
+    const Kernels* kernels = kernels_for(instructions);
+    if (operations == nullptr) return STRIATE_NULL_POINTER;
+    if (kernels == nullptr) return STRIATE_UNSUPPORTED;
+    if (threads < 1 || rounds < 1) return STRIATE_BAD_SIZE;
+    threads = static_cast<int>(std::min<Int>(threads, kMostThreads));
+    constexpr Int parts = 64;  // of a thread: one that wakes late does fewer of them
+    const Int each = rounds / parts + 1;
+    *operations = product(Int{2} * threads * parts, each, kernels->lanes * kernels->accumulators);
+    if (*operations < 0) return STRIATE_OVERFLOW;
+    struct Work {
+        const Kernels* kernels;
+        Int rounds;
+        std::atomic<float> total;
+    } work{kernels, each, {0}};
+    striate::parallel(
+        threads, threads * parts,
+        [](void* context, int64_t, int) {
+            Work& shared = *static_cast<Work*>(context);
+            shared.total.store(shared.kernels->multiply_adds(shared.rounds, 0.5f), std::memory_order_relaxed);
+        },
+        &work);
+    return STRIATE_OK;
 }
 
 }  // extern "C"

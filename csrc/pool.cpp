@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -15,6 +16,28 @@ namespace {
 // Kept between calls: fresh pages cost more than the work of a small layer.
 constexpr int64_t kKeptFloats = int64_t{4} << 20;
 constexpr std::size_t kCacheLine = 64;
+
+// Longer than from one part of a call to its next, and much shorter than anyone else would notice.
+constexpr auto kSpin = std::chrono::microseconds(20);
+
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// Whether `ready` came true within a short time.
+template <class Ready>
+bool soon(const Ready& ready) {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+        for (int i = 0; i < 16; ++i) {
+            if (ready()) return true;
+            relax();
+        }
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+}
 
 class Pool {
 public:
@@ -37,6 +60,7 @@ public:
         }
         begin_.notify_all();
         work(0);
+        if (soon([this] { return working_.load(std::memory_order_acquire) == 0; })) return;
         std::unique_lock<std::mutex> lock(mutex_);
         end_.wait(lock, [this] { return working_ == 0; });
     }
@@ -61,8 +85,9 @@ private:
     }
 
     void serve(int worker, uint64_t seen) {
-        std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
+            soon([&] { return round_.load(std::memory_order_acquire) != seen; });
+            std::unique_lock<std::mutex> lock(mutex_);
             begin_.wait(lock, [&] { return round_ != seen; });
             seen = round_;
             if (worker > helpers_) continue;
@@ -86,9 +111,9 @@ private:
 
     std::mutex mutex_;
     std::condition_variable begin_, end_;
-    uint64_t round_ = 0;
+    std::atomic<uint64_t> round_{0};
     int helpers_ = 0;
-    int working_ = 0;
+    std::atomic<int> working_{0};
     Body body_ = nullptr;
     void* context_ = nullptr;
     int64_t tasks_ = 0;

@@ -64,10 +64,12 @@ struct Bias {
 // All return an enum striate_status.
 struct Kernels {
     int lanes;
+    int accumulators;  // registers that hold sums
     int (*forward)(const Problem&, const float* x, const float* weight, Bias bias, float* y);
     int (*forward_bfloat16)(const Problem&, const float* x, const uint16_t* weight, Bias bias, float* y);
     int (*input_gradient)(const Problem&, const float* gy, const float* weight, float* gx);
     int (*weight_gradient)(const Problem&, const float* gy, const float* x, float* gw);
+    float (*multiply_adds)(Int rounds, float factor);  // no status: lanes * accumulators of them in a round
 };
 
 extern const Kernels kernels_baseline;

@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a function or a struct here does. */
-#define STRIATE_ABI 1
+#define STRIATE_ABI 2
 
 enum striate_status {
     STRIATE_OK = 0,
@@ -99,6 +99,10 @@ STRIATE_API int striate_input_gradient(const striate_windows* windows, const str
                                        striate_array y_gradient, striate_array weight, striate_result x_gradient);
 STRIATE_API int striate_weight_gradient(const striate_windows* windows, const striate_call* call,
                                         striate_array y_gradient, striate_array x, striate_result weight_gradient);
+
+/* Computes in registers alone for a while, the longer the more rounds, and says how many floating-point operations that
+ * were: what the processor can do at most. */
+STRIATE_API int striate_multiply_adds(int threads, int instructions, int64_t rounds, int64_t* operations);
 
 STRIATE_API int striate_abi(void);
 /* The widest instructions that this processor has and this build knows. */

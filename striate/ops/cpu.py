@@ -28,7 +28,7 @@ Order = Literal["choose", "images", "taps", "rows", "positions"]
 INSTRUCTIONS: dict[str, int] = {"best": 0, "baseline": 1, "avx2": 2, "avx512": 3}
 ORDERS: dict[str, int] = {"choose": 0, "images": 1, "taps": 2, "rows": 3, "positions": 4}
 
-_ABI = 1
+_ABI = 2
 _NO_MEMORY = 6
 _FILE = "libstriate_kernels"
 #: Multiply-accumulates that are worth waking a thread for.
@@ -107,6 +107,12 @@ def _declare(found: ctypes.CDLL) -> None:
     found.striate_forward.argtypes = (*call, _Array, _Array, ctypes.c_int, _Array, _Array)
     found.striate_input_gradient.argtypes = (*call, _Array, _Array, _Array)
     found.striate_weight_gradient.argtypes = (*call, _Array, _Array, _Array)
+    found.striate_multiply_adds.argtypes = (
+        ctypes.c_int,
+        ctypes.c_int,
+        size,
+        ctypes.POINTER(size),
+    )
     found.striate_message.restype = ctypes.c_char_p
 
 
@@ -407,3 +413,16 @@ def weight_gradient(
         windows.handle, ctypes.byref(call), arrays[0], arrays[1], weights
     )
     _raise_for(status, "weight_gradient")
+
+
+def multiply_adds(rounds: int, *, threads: int = 1, instructions: Instructions = "best") -> int:
+    """Compute in registers alone, longer with more rounds; returns how many floating-point operations that were.
+
+    What the processor can do at most, for whoever takes the time. Raises ValueError for fewer than one of either.
+    """
+    done = ctypes.c_int64()
+    status = _needed().striate_multiply_adds(
+        threads, INSTRUCTIONS[instructions], rounds, ctypes.byref(done)
+    )
+    _raise_for(status, f"multiply_adds: rounds={rounds}, threads={threads}")
+    return done.value

@@ -41,7 +41,7 @@ QUICK = tuple(peer for peer in PEERS if peer.name != local_peers.COMPILED)
 @pytest.fixture(scope="module")
 def gauge() -> Gauge:
     """A machine that is measured in no time."""
-    return Gauge(megabytes=2, side=64)
+    return Gauge(megabytes=2, side=64, rounds=1000)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
