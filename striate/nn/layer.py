@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter, is_lazy
 
 from striate.geometry import LocalGrid, SharingMap, check_fits, integer
 from striate.geometry.sharing import is_map
-from striate.nn import checks
+from striate.nn import checks, saved
 from striate.ops import local as operators
 from striate.ops.backend import Backend
 from striate.ops.on_grid import Layer
@@ -44,6 +44,8 @@ class LocalLayer(nn.Module):
     sharing_map: Tensor | None
     _layer: Layer
     _made: tuple[object, ...]
+    #: What a state that was loaded before the sizes were known says of its sharing.
+    _loaded: dict[str, Any] | None = None
 
     def _set_up(
         self,
@@ -224,6 +226,14 @@ class LocalLayer(nn.Module):
         Called by `load_state_dict` for a state of an older version. So far there is only one layout.
         """
 
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # A lazy layer has no sharing yet, and a destination of the caller's own no metadata.
+        if self.in_channels and hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]][saved.KEY] = saved.record(self.grid)
+
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -236,24 +246,17 @@ class LocalLayer(nn.Module):
     ) -> None:
         # Files without metadata (safetensors) hold today's layout.
         version = local_metadata.get("version") or self._version
-        if version > self._version:
-            error_msgs.append(
-                f"{prefix or type(self).__name__}: the saved state is of version {version}, this "
-                f"striate knows up to {self._version}: load it with a newer striate"
-            )
-        elif version < self._version:
+        sharing = local_metadata.get(saved.KEY)
+        refusal = self._refusal(state_dict, prefix, version, sharing)
+        if refusal is not None:  # the layer is left as it was
+            error_msgs.append(refusal)
+            return
+        if version < self._version:
             names = [key for key in state_dict if key.startswith(prefix)]
             own = {name[len(prefix) :]: state_dict.pop(name) for name in names}
             self.migrate(own, version)
             state_dict.update({prefix + name: tensor for name, tensor in own.items()})
-        saved = state_dict.get(f"{prefix}sharing_map")
-        if saved is not None and isinstance(self.share, SharingMap):
-            ours = torch.tensor(self.share.array, dtype=torch.int32)
-            if not saved.is_meta and not torch.equal(saved.cpu().to(torch.int32), ours):
-                error_msgs.append(
-                    f"{prefix}sharing_map: the saved weights belong to another sharing map; make the "
-                    "layer with share=the saved map"
-                )
+        self._loaded = None if self.in_channels else sharing
         super()._load_from_state_dict(
             state_dict,
             prefix,
@@ -263,6 +266,33 @@ class LocalLayer(nn.Module):
             unexpected_keys,
             error_msgs,
         )
+
+    def _refusal(
+        self,
+        state: dict[str, Any],
+        prefix: str,
+        version: int,
+        sharing: dict[str, Any] | None,
+    ) -> str | None:
+        """Why a saved state cannot be the layer's, or None where it can, so far as it says."""
+        if version > self._version:
+            return (
+                f"{prefix or type(self).__name__}: the saved state is of version {version}, this "
+                f"striate knows up to {self._version}: load it with a newer striate"
+            )
+        numbers = state.get(f"{prefix}sharing_map")
+        if numbers is not None and isinstance(self.share, SharingMap):
+            ours = torch.tensor(self.share.array, dtype=torch.int32)
+            if not numbers.is_meta and not torch.equal(numbers.cpu().to(torch.int32), ours):
+                return (
+                    f"{prefix}sharing_map: the saved weights belong to another sharing map; make the "
+                    "layer with share=the saved map"
+                )
+        if sharing is not None and self.in_channels:
+            other = saved.mismatch(sharing, self.grid)
+            if other is not None:
+                return f"{prefix}weight: {_of_other_blocks(other)}"
+        return None
 
     # -- in words ------------------------------------------------------------------------------
 
@@ -292,6 +322,13 @@ class LocalLayer(nn.Module):
         return ", ".join(parts)
 
 
+def _of_other_blocks(mismatch: str) -> str:
+    return (
+        f"the saved kernels belong to other positions: {mismatch}; make the layer as it was saved and change its "
+        "sharing with striate.nn.convert.lift or project, or load dict(state), which is not asked where it belongs"
+    )
+
+
 class LazyLocal(LazyModuleMixin):
     """Makes a locally connected layer take `in_channels` and `input_size` from its first input."""
 
@@ -314,27 +351,32 @@ class LazyLocal(LazyModuleMixin):
             channels = int(input.shape[-axes - 1])
             checks.groups_divide(channels, layer.out_channels, layer.groups)
             grid = layer._grid(tuple(input.shape[-axes:]))
+            asked = layer.share
             layer.in_channels = channels
             try:
                 shapes = layer._settle(grid)
                 self._take(layer, shapes)
-            except ValueError:
-                layer.in_channels = 0
+            except ValueError:  # the next input may fit
+                layer.in_channels, layer.share = 0, asked
                 raise
 
     @staticmethod
     def _take(layer: LocalLayer, shapes: dict[str, tuple[int, ...]]) -> None:
-        fresh = False
+        fresh = []
         for name, shape in shapes.items():
             parameter = getattr(layer, name)
             if is_lazy(parameter):
                 checks.memory(name, shape, parameter.device, parameter.dtype)
-                parameter.materialize(shape)
-                fresh = True
+                fresh.append(name)
             elif tuple(parameter.shape) != shape:  # came from a saved state
                 raise ValueError(
                     f"{name}: the loaded one has shape {tuple(parameter.shape)}, but the input makes it "
                     f"{shape}"
                 )
+        other = None if layer._loaded is None else saved.mismatch(layer._loaded, layer.grid)
+        if other is not None:
+            raise ValueError(f"weight: {_of_other_blocks(other)}")
+        for name in fresh:
+            getattr(layer, name).materialize(shapes[name])
         if fresh:
             layer.reset_parameters()

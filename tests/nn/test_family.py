@@ -490,6 +490,106 @@ def test_the_state_has_a_version_and_older_ones_are_migrated() -> None:
     assert torch.equal(new.weight, old.weight)
 
 
+OTHER_BLOCKS: list[tuple[Any, Any]] = [  # as many kernels, at other positions
+    (
+        lambda share: LocallyConnected1d(2, 4, 3, 9, share=share),
+        (4, 5),
+    ),
+    (
+        lambda share: LocallyConnected2d(2, 4, 3, (7, 8), share=share, bias=False),
+        (3, (4, 3)),
+    ),
+    (
+        lambda share: LocallyConnected3d(2, 4, 2, (6, 3, 3), share=share),
+        ((3, "all", 1), (4, "all", 1)),
+    ),
+    (
+        lambda share: LocallyConnectedTranspose2d(2, 4, 3, 5, share=share, bias="channel"),
+        (3, 4),
+    ),
+    (
+        lambda share: LowRankLocallyConnected2d(2, 4, 3, 7, 2, share=share),
+        (3, 4),
+    ),
+    (
+        lambda share: LowRankLocallyConnected2d(2, 4, 3, 7, 2, mixing="row+column", share=share),
+        (3, 4),
+    ),
+]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(("make", "shares"), OTHER_BLOCKS)
+def test_weights_of_blocks_of_another_size_are_refused(
+    make: Any, shares: Any, strict: bool
+) -> None:
+    one, other = map(make, shares)
+    assert [p.shape for p in one.parameters()] == [p.shape for p in other.parameters()]
+    file = io.BytesIO()
+    torch.save(nn.Sequential(one).state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(
+        RuntimeError, match=r"0\.weight: .*share=.* was saved, and the layer has share="
+    ):
+        nn.Sequential(other).load_state_dict(state, strict=strict)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    nn.Sequential(other).load_state_dict(dict(state))  # as from safetensors: nothing is known
+    assert torch.equal(other.weight, one.weight)
+
+
+def test_weights_of_as_many_blocks_on_another_size_are_refused() -> None:
+    saved = LocallyConnected2d(1, 2, 3, 14, share=(4, "all")).state_dict()
+    with pytest.raises(RuntimeError, match=r"share=\(4, 'all'\) on \(12, 12\) positions was saved"):
+        LocallyConnected2d(1, 2, 3, 8, share=(2, "all")).load_state_dict(saved)
+    # Along the axis that shares throughout another size is that of a convolution on a larger picture.
+    LocallyConnected2d(1, 2, 3, (14, 20), share=(4, "all")).load_state_dict(saved)
+    shared = LocallyConnected2d(1, 2, 3, 14, share="all")
+    shared.load_state_dict(LocallyConnected2d(1, 2, 3, 8, share="all").state_dict())
+
+
+def test_blocks_and_maps_are_not_mistaken_for_each_other() -> None:
+    blocks = LocallyConnected1d(1, 2, 3, 6, share=2)
+    mapped = LocallyConnected1d(1, 2, 3, 6, share=np.array([0, 1, 1, 0]))
+    for into, out_of, said in (
+        (blocks, mapped, "share='map' on"),
+        (mapped, blocks, r"share=\(2,\)"),
+    ):
+        with pytest.raises(RuntimeError, match=f"{said}.* was saved"):
+            into.load_state_dict(out_of.state_dict(), strict=False)
+
+
+def test_a_lazy_layer_refuses_them_at_its_first_input() -> None:
+    saved = LocallyConnected2d(2, 4, 3, 7, share=3).state_dict()
+    wrong, right = LazyLocallyConnected2d(4, 3, share=4), LazyLocallyConnected2d(4, 3, share=3)
+    for layer in (wrong, right):
+        layer.load_state_dict(saved)
+    with pytest.raises(ValueError, match=r"share=\(3, 3\) on \(5, 5\) positions was saved"):
+        wrong(torch.zeros(1, 2, 7, 7))
+    right(torch.zeros(1, 2, 7, 7))
+    assert torch.equal(right.weight, saved["weight"])
+
+
+def test_a_lazy_layer_that_refused_an_input_still_shares_as_it_was_asked_to() -> None:
+    saved = LocallyConnected2d(2, 4, 3, 9, share=(1, "all"), bias=False).state_dict()
+    layer = LazyLocallyConnected2d(4, 3, share=(1, "all"), bias=False)
+    layer.load_state_dict(saved)
+    with pytest.raises(ValueError, match="the loaded one has shape"):
+        layer(torch.zeros(1, 2, 7, 7))
+    assert layer(torch.zeros(1, 2, 9, 9)).shape == (1, 4, 7, 7)
+    assert layer.blocks == (7, 1)
+
+
+def test_a_state_from_before_the_record_loads() -> None:
+    layer = LocallyConnected2d(2, 4, 3, 7, share=3)
+    state = layer.state_dict()
+    del state._metadata[""]["sharing"]  # type: ignore[attr-defined]
+    LocallyConnected2d(2, 4, 3, 7, share=3).load_state_dict(state)
+    layer.state_dict(destination={})  # has no place for metadata
+
+
 # -- lazy ones --------------------------------------------------------------------------------------
 
 LAZY: list[tuple[Any, type[LocalLayer], tuple[int, ...], dict[str, Any]]] = [
