@@ -26,6 +26,12 @@ from striate.ops.on_grid import Layer
 from striate.ops.rules import OPERATORS, Operator, folded
 
 
+_NO_TANGENTS = (
+    "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
+    f"use reverse mode, or set {OVERRIDE}=reference, whose PyTorch operators have"
+)
+
+
 def run(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:
     """The operator's result for these tensors, by the route that fits the moment."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
@@ -67,6 +73,10 @@ def _function(operator: Operator) -> type[torch.autograd.Function]:
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
             return *_gradients(operator, _run_eager, ctx, gradients[0]), None
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            raise NotImplementedError(_NO_TANGENTS)
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> Any:
@@ -173,10 +183,7 @@ def _grid(geometry: tuple[int, ...], padding_modes: str, sharing: str) -> LocalG
 def _refuse_tangents() -> None:
     """A registered operator would drop them: its tangents would be zeros, and nobody would know."""
     if forward_ad._current_level >= 0:
-        raise NotImplementedError(
-            "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
-            f"use reverse mode, or set {OVERRIDE}=reference, whose PyTorch operators have"
-        )
+        raise NotImplementedError(_NO_TANGENTS)
 
 
 def _run_registered(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:
