@@ -21,10 +21,9 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
 from striate.geometry import LocalGrid, SharingMap
-from striate.ops.backend import OVERRIDE
+from striate.ops.backend import OVERRIDE, registered
 from striate.ops.on_grid import Layer
 from striate.ops.rules import OPERATORS, Operator, folded
-
 
 _NO_TANGENTS = (
     "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
@@ -34,7 +33,7 @@ _NO_TANGENTS = (
 
 def run(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:
     """The operator's result for these tensors, by the route that fits the moment."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+    if registered():
         return _run_registered(name, *tensors, layer=layer)
     if not _watched(tensors):
         # An autograd.Function would take longer than a small layer.

@@ -273,6 +273,55 @@ def test_compiled_in_one_graph_that_holds_the_operator(name: str) -> None:
         assert f"striate.{operator}.default" in seen
 
 
+@pytest.mark.parametrize("kind", [LocallyConnected2d, LocallyConnectedTranspose2d])
+def test_gradients_of_torch_func_inside_a_compiled_function(kind: Any) -> None:
+    """PyTorch's rule for a registered operator knows nothing of torch.func: the reference steps in, and says so."""
+    layer, x = kind(2, 4, 3, (6, 6)), torch.randn(3, 2, 6, 6)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, parameters, (x,)).cos().sum()
+
+    gradient = torch.func.grad(loss)
+    for function in (gradient, torch.vmap(gradient, (None, 0))):
+        torch._dynamo.reset()
+        compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(
+            compiled(parameters, x), function(parameters, x), **CLOSE[torch.float32]
+        )
+    reasons = []
+
+    def noted(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        reasons.append(str(layer.backend(x)))
+        return loss(parameters, x)
+
+    wanted = torch.func.grad(noted)(parameters, x)
+    with FlopCounterMode(display=False) as counter:
+        found = torch.func.grad(noted)(parameters, x)
+    torch.testing.assert_close(found, wanted, **CLOSE[torch.float32])
+    assert counter.get_total_flops() > 0
+    assert reasons[0].startswith("cpu: ")
+    assert reasons[1].startswith("reference: torch.func differentiates inside of torch.compile or")
+
+
+def test_a_compiled_vmap_without_gradients_keeps_the_kernels() -> None:
+    layer, x = LocallyConnected2d(2, 4, 3, (6, 6)).requires_grad_(False), torch.randn(3, 2, 6, 6)
+    seen: list[str] = []
+
+    def look(graph: torch.fx.GraphModule, _: Any) -> Any:
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    from torch._dynamo.backends.common import aot_autograd
+
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda x: torch.vmap(layer)(x), backend=aot_autograd(fw_compiler=look), fullgraph=True
+    )
+    torch.testing.assert_close(compiled(x), layer(x), **CLOSE[torch.float32])
+    assert "striate.local.default" in seen
+
+
 def test_the_flop_counter_sees_all_three() -> None:
     layer = LocallyConnected2d(2, 4, 3, (6, 6))
     x = torch.randn(5, 2, 6, 6, requires_grad=True)
