@@ -30,10 +30,10 @@ def named(who: str) -> Iterator[None]:
 
 
 def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
-    """Raise TypeError for what is no tensor, and for weights of another type than the input."""
+    """Raise TypeError for what is no dense tensor, and for weights of another type than the input."""
     for name, value in {"input": input, **others}.items():
-        if not isinstance(value, Tensor) and not (name == "bias" and value is None):
-            raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
+        if not (name == "bias" and value is None):
+            dense(who, name, value)
     for name, value in others.items():
         if value is not None and input.device != value.device:
             raise ValueError(
@@ -45,6 +45,17 @@ def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
                 f"{who}: input is {input.dtype} but {name} is {value.dtype}: "
                 f"convert one, for example input.to({value.dtype})"
             )
+
+
+def dense(who: str, name: str, value: object) -> None:
+    """Raise TypeError for what is no tensor, or one that is stored sparsely or otherwise packed."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
+    if value.layout is not torch.strided:
+        raise TypeError(
+            f"{who}: {name} is {value.layout}: expected a dense tensor (torch.strided); "
+            f"convert it, for example {name}.to_dense()"
+        )
 
 
 def _autocast(device: str) -> bool:

@@ -149,11 +149,8 @@ class LocalLayer(nn.Module):
         asked = self.kernel_size, self.stride, self.dilation, self.groups, self.share
         return *asked, self.__dict__.get("padding"), self.__dict__.get("padding_mode")
 
-    def _check_input(self, input: object) -> None:
-        if not isinstance(input, Tensor):
-            raise TypeError(
-                f"{type(self).__name__}: input: expected a Tensor, got {type(input).__name__}"
-            )
+    def _check_input(self, input: Tensor) -> None:
+        checks.dense(type(self).__name__, "input", input)
         expected = (self.in_channels, *self.input_size)
         if input.dim() in (self.axes + 1, self.axes + 2) and (
             tuple(input.shape[-self.axes - 1 :]) == expected
@@ -341,6 +338,7 @@ class LazyLocal(LazyModuleMixin):
         layer = cast(LocalLayer, self)
         axes = layer.axes
         who = type(self).__name__
+        checks.dense(who, "input", input)
         if input.dim() not in (axes + 1, axes + 2):
             letters = checks.LETTERS[axes]
             raise ValueError(

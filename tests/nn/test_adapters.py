@@ -274,6 +274,13 @@ GIST = {"weight": np.zeros((1, 5, 2, 6, 6, 9)), "kernel_size": 3, "input_size": 
         ),
         (from_gist, GIST, {"bias": np.zeros((5, 6, 6))}, ValueError, "(5, 6, 6): expected 4 axes"),
         (from_gist, GIST, {"input_size": (8, 8, 8)}, ValueError, "kernel_size"),
+        (
+            from_gist,
+            GIST,
+            {"weight": torch.zeros(1, 5, 2, 6, 6, 9).to_sparse()},
+            TypeError,
+            "weight is torch.sparse_coo: expected a dense tensor",
+        ),
         (from_gist, GIST, {"padding": 1}, ValueError, "expected (1, 5, 2, 8, 8, 9)"),
         (from_gist, GIST, {"padding": -1}, ValueError, "padding=-1: expected an integer >= 0"),
     ],

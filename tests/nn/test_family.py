@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -741,6 +742,45 @@ def test_an_input_of_another_shape_is_refused(layer: LocalLayer) -> None:
         with pytest.raises(ValueError, match="input of shape") as caught:
             layer(torch.zeros(shape))
         assert f"expected (N, {sizes}) or ({sizes})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pack", "layout"),
+    [
+        (Tensor.to_sparse, "torch.sparse_coo"),
+        (lambda t: t.flatten(1).to_sparse_csr(), "torch.sparse_csr"),
+        (Tensor.to_mkldnn, "torch._mkldnn"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_an_input_that_is_not_dense_is_refused(layer: LocalLayer, pack: Any, layout: str) -> None:
+    x = example(layer)
+    said = rf"^{type(layer).__name__}: input is {re.escape(layout)}: expected a dense tensor .* input\.to_dense\(\)"
+    for call in (layer, layer.backend):
+        with pytest.raises(TypeError, match=said):
+            call(pack(x))
+
+
+def test_weights_that_are_not_dense_are_refused() -> None:
+    x, weight, bias = torch.rand(1, 2, 4, 4), torch.rand(2, 2, 3, 2, 3, 3), torch.rand(2, 2, 3)
+    bank, mixing = torch.rand(2, 3, 2, 3, 3), torch.rand(2, 2, 2)
+    for name, call in {
+        "weight": lambda: functional.locally_connected2d(x, weight.to_sparse()),
+        "bias": lambda: functional.locally_connected2d(x, weight, bias.to_sparse()),
+        "input": lambda: functional.locally_connected_transpose2d(x.to_sparse(), weight),
+        "bank": lambda: functional.low_rank_locally_connected2d(x, bank.to_sparse(), mixing),
+        "mixing": lambda: functional.low_rank_locally_connected2d(x, bank, mixing.to_sparse()),
+    }.items():
+        with pytest.raises(
+            TypeError, match=rf"2d: {name} is torch\.sparse_coo: .* {name}\.to_dense"
+        ):
+            call()
+    with pytest.raises(TypeError, match=r"LazyLocallyConnected2d: input is torch\.sparse_coo"):
+        LazyLocallyConnected2d(3, 3)(x.to_sparse())
+    layer = LocallyConnected2d(2, 3, 3, 4)
+    layer.weight = nn.Parameter(layer.weight.detach().to_sparse())
+    with pytest.raises(TypeError, match=r"weight is torch\.sparse_coo"):
+        layer(x)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ def from_gist(
 def _tensor(who: str, name: str, value: Any, axes: int | None = None) -> Tensor:
     if not (isinstance(value, Tensor) or hasattr(value, "__array__")):
         raise TypeError(f"{who}: {name}={type(value).__name__}: expected an array or a tensor")
+    if isinstance(value, Tensor):
+        checks.dense(who, name, value)
     tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
     if not tensor.is_floating_point():
         raise TypeError(f"{who}: {name} is {tensor.dtype}: expected a floating-point type")
