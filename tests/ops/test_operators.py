@@ -560,6 +560,30 @@ def test_layers_say_what_computes_them() -> None:
         layer.backend(x[:, :, 1:])
 
 
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_what_weights_that_are_not_finite_do_on_the_padding(
+    bad: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels leave a tap on the padding out; plain PyTorch multiplies it by zero, as its convolution does."""
+    layer, x = LocallyConnected2d(1, 1, 3, (4, 4), padding=1, bias=False), torch.rand(1, 1, 4, 4)
+    with torch.no_grad():
+        layer.weight.zero_()[..., 0, 0] = bad  # on the padding in the first row and column
+    kernel = layer.weight[0, 0].detach()
+    inside = torch.full((3, 3), bad)
+    for recording in (True, False):  # the long way and the short one
+        with torch.set_grad_enabled(recording):
+            out = layer(x)[0, 0].detach()
+        assert torch.equal(out[1:, 1:].nan_to_num(7.0), inside.nan_to_num(7.0))
+        assert not out[0].any()
+        assert not out[:, 0].any()
+    monkeypatch.setenv(OVERRIDE, "reference")
+    plain = layer(x)[0, 0].detach()
+    convolved = torch.nn.functional.conv2d(x, kernel, padding=1)[0, 0]
+    assert plain[0].isnan().all()
+    assert plain[:, 0].isnan().all()
+    assert torch.equal(plain.nan_to_num(7.0), convolved.nan_to_num(7.0))
+
+
 def test_changed_attributes_are_followed_with_gradients_and_without() -> None:
     layer, x = LocallyConnected2d(2, 4, 3, (6, 6), padding=1), torch.randn(3, 2, 6, 6)
     with torch.no_grad():
