@@ -328,13 +328,32 @@ def test_unbatched_empty_and_strided_inputs(layer: LocalLayer) -> None:
         assert not parameter.grad.any()
 
 
-@pytest.mark.parametrize(
-    ("name", "form"), [("2d globe", torch.channels_last), ("3d", torch.channels_last_3d)]
-)
-def test_channels_last(name: str, form: torch.memory_format) -> None:
-    layer = LAYERS[name]()
-    x = example(layer)
-    close(layer(x.contiguous(memory_format=form)), layer(x))
+def channels_last(x: Tensor) -> Tensor:
+    forms = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.contiguous(memory_format=forms[x.dim()]) if x.dim() in forms else x.mT.contiguous().mT
+
+
+def test_channels_last_inputs_give_the_same_and_what_kernels_give_is_contiguous(
+    layer: LocalLayer,
+) -> None:
+    for dtype in (torch.float32, torch.float64):
+        layer.to(dtype)
+        x = example(layer).to(dtype)
+        turned = channels_last(x)
+        assert not turned.is_contiguous()
+        for recording in (True, False):
+            with torch.set_grad_enabled(recording):
+                out, expected = layer(turned), layer(x)
+            close(out, expected, dtype)
+            if layer.backend(x).name == "cpu":
+                assert out.is_contiguous()
+            assert torch.equal(out.flatten(1), out.contiguous().view(len(out), -1))
+
+
+def test_a_fully_shared_layer_keeps_channels_last_as_the_convolution_does() -> None:
+    layer, conv = LocallyConnected2d(2, 4, 3, (7, 8), share="all"), nn.Conv2d(2, 4, 3)
+    x = channels_last(torch.randn(3, 2, 7, 8))
+    assert layer(x).stride() == conv(x).stride()
 
 
 def test_gradients_come_in_the_parameters_own_layout(layer: LocalLayer) -> None:
