@@ -136,7 +136,7 @@ def _low_rank(
             f"{who}: bank of shape {tuple(bank)}: "
             "expected (rank, outputs, inputs/groups, rows, columns)"
         )
-    checks.dimensions(who, 2, input, bank, "outputs, inputs/groups")
+    checks.dimensions(who, 2, input, bank, "outputs, inputs/groups", "bank")
     with checks.named(who):
         count = integer("groups", groups)
         grid = local_grid(input[-2:], bank[-2:], axes=2, **options)

@@ -62,8 +62,13 @@ def _autocast(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def dimensions(who: str, axes: int, input: Shape, weight: Shape, per_kernel: str) -> None:
-    """Raise ValueError for an input or a weight with another number of axes than a layer's."""
+def dimensions(
+    who: str, axes: int, input: Shape, weight: Shape, per_kernel: str, name: str = "weight"
+) -> None:
+    """Raise ValueError for an input or a weight with another number of axes than a layer's, or nothing in it.
+
+    A batch of no examples is one.
+    """
     letters = LETTERS[axes]
     if len(input) not in (axes + 1, axes + 2):
         raise ValueError(
@@ -77,6 +82,13 @@ def dimensions(who: str, axes: int, input: Shape, weight: Shape, per_kernel: str
             f"{who}: weight of shape {tuple(weight)}: "
             f"expected ({blocks}, {per_kernel}, {taps}){mapped}"
         )
+    for what, shape, sizes in (
+        ("input", input, input[-axes - 1 :]),
+        (name, weight, weight),
+    ):
+        if min(sizes) < 1:
+            but = " but for the batch" if what == "input" else ""
+            raise ValueError(f"{who}: {what} of shape {tuple(shape)}: expected sizes >= 1{but}")
 
 
 def channels(
@@ -144,6 +156,14 @@ def sizes(who: str, input_size: object) -> int:
             f"{who}: input_size={input_size!r}: expected a tuple of one to three sizes"
         )
     return len(input_size)
+
+
+def place(device: object) -> None:
+    """Raise TypeError for a `device` argument that names none; which there are, torch knows and says."""
+    if device is not None and (
+        isinstance(device, bool) or not isinstance(device, torch.device | str | int)
+    ):
+        raise TypeError(f"device={device!r}: expected a torch.device, its name or its number")
 
 
 def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> None:

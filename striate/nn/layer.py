@@ -69,6 +69,7 @@ class LocalLayer(nn.Module):
             grid = self._probe() if lazy else self._grid(input_size)
             checks.groups_divide(self.in_channels, self.out_channels, self.groups)
             checks.bias_and_dtype(bias, dtype, self.bias_per)
+            checks.place(device)
             self.kernel_size, self.stride, self.dilation = (
                 grid.kernel_size,
                 grid.stride,
@@ -346,7 +347,7 @@ class LazyLocal(LazyModuleMixin):
                 f"(C, {letters})"
             )
         with checks.named(who):
-            channels = int(input.shape[-axes - 1])
+            channels = integer("in_channels", int(input.shape[-axes - 1]))
             checks.groups_divide(channels, layer.out_channels, layer.groups)
             grid = layer._grid(tuple(input.shape[-axes:]))
             asked = layer.share

@@ -751,6 +751,80 @@ def test_wrong_arguments(make: Any, error: type[Exception], said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 0, 4, 4), torch.zeros(2, 2, 3, 0, 3, 3)
+            ),
+            "locally_connected2d: input of shape (1, 0, 4, 4): expected sizes >= 1 but for the batch",
+        ),
+        (
+            lambda: functional.locally_connected1d(torch.zeros(2, 0), torch.zeros(1, 1, 2, 3)),
+            "locally_connected1d: input of shape (2, 0): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 0, 2, 3, 3)
+            ),
+            "locally_connected2d: weight of shape (2, 2, 0, 2, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 1, 2, 0, 3)
+            ),
+            "locally_connected2d: weight of shape (2, 2, 1, 2, 0, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected_transpose2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(4, 4, 2, 0, 3, 3)
+            ),
+            "locally_connected_transpose2d: weight of shape (4, 4, 2, 0, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.low_rank_locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(0, 3, 2, 3, 3), torch.zeros(2, 2, 0)
+            ),
+            "low_rank_locally_connected2d: bank of shape (0, 3, 2, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: LazyLocallyConnected2d(4, 3)(torch.zeros(1, 0, 8, 8)),
+            "LazyLocallyConnected2d: in_channels=0: expected an integer >= 1",
+        ),
+        (
+            lambda: LazyLocallyConnectedTranspose2d(4, 3)(torch.zeros(1, 2, 0, 8)),
+            "LazyLocallyConnectedTranspose2d: input_size=(0, 8): expected an integer >= 1",
+        ),
+        (
+            lambda: LocallyConnectedTranspose1d(1, 0, 3, 8),
+            "LocallyConnectedTranspose1d: out_channels=0: expected an integer >= 1",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(1, 1, 3, (8, 0), 2),
+            "LowRankLocallyConnected2d: input_size=(8, 0): expected an integer >= 1",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(1, 1, 9, 8, 2),
+            "LowRankLocallyConnected2d: kernel_size=(9, 9) does not fit input_size=(8, 8) with padding=0",
+        ),
+    ],
+)
+def test_nothing_is_no_size(call: Any, said: str) -> None:
+    with pytest.raises(ValueError, match="onnected") as caught:
+        call()
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("kind", [LocallyConnected2d, LazyLocallyConnected2d])
+def test_a_device_that_is_none(kind: Any) -> None:
+    sizes = (1, 2, 3, 8) if kind is LocallyConnected2d else (2, 3)
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}: device=3.5: expected a torch.device"):
+        kind(*sizes, device=3.5)
+    with pytest.raises(RuntimeError, match="device string: foo"):  # torch's, which names the value
+        kind(*sizes, device="foo")
+
+
 def test_what_no_memory_holds_may_be_counted_on_the_meta_device() -> None:
     assert LocallyConnected2d(2**14, 2**14, 3, 300, device="meta").weight.numel() > 10**14
 
