@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterator
@@ -178,19 +179,67 @@ def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> Non
         raise TypeError(f"dtype={dtype}: expected a floating-point type, such as torch.float32")
 
 
-def memory(name: str, shape: tuple[int, ...], device: Device, dtype: torch.dtype | None) -> None:
-    """Raise ValueError for a tensor that no memory holds, before anything is allocated.
+#: Bytes for each place of a padded axis while the table is made of what stands there.
+_PLACE = 48
 
-    More bytes than 63 bits count are refused on any device, and on the CPU more than it has.
+
+def memory(name: str, shape: tuple[int, ...], device: Device, dtype: torch.dtype | None) -> None:
+    """Raise ValueError for a parameter that no memory holds, before anything is allocated."""
+    needed = math.prod(shape) * (dtype or torch.get_default_dtype()).itemsize
+    advice = "use a larger share, fewer channels, or device='meta'"
+    _holds(f"{name} of shape {shape}", needed, device, advice)
+
+
+def maps(
+    grid: LocalGrid,
+    given: int,
+    made: int,
+    device: Device,
+    dtype: torch.dtype | None,
+    *,
+    images: int = 1,
+    transposed: bool = False,
+) -> None:
+    """Raise ValueError where no memory holds the padded input or the output of a layer, or their like transposed.
+
+    Args:
+        grid: the layer's; `input_size` and padding are those of a transposed layer's output.
+        given, made: channels of the input and of the output.
     """
     size = (dtype or torch.get_default_dtype()).itemsize
-    needed = math.prod(shape) * size
-    check_fits(f"{name} of shape {shape}, in bytes", needed)
-    place = torch.get_default_device() if device is None else torch.device(device)
-    if place.type == "cpu":
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > there:
-            raise ValueError(
-                f"{name} of shape {shape} takes {needed / 1e9:,.1f} GB, of {there / 1e9:,.1f} GB of "
-                "memory; use a larger share, fewer channels, or device='meta'"
-            )
+    around, at = ("output", "input") if transposed else ("input", "output")
+    outer, inner = (made, given) if transposed else (given, made)
+    padded = tuple(
+        length + low + high
+        for length, (low, high) in zip(grid.input_size, grid.padding, strict=True)
+    )
+    several = f"{images} examples of " if images > 1 else ""
+    advice = "use smaller sizes or padding, fewer channels, or device='meta'"
+    beside = "" if padded == grid.input_size else f" with padding={grid.padding}"
+    _holds(
+        f"{around}_size={grid.input_size} of {several}{outer} channels{beside}",
+        max(images * outer * math.prod(padded) * size, max(padded) * _PLACE),
+        device,
+        advice,
+    )
+    _holds(
+        f"{at}_size={grid.output_size} of {several}{inner} channels",
+        images * inner * math.prod(grid.output_size) * size,
+        device,
+        advice,
+    )
+
+
+def _holds(what: str, needed: int, device: Device, advice: str) -> None:
+    """More bytes than 63 bits count are refused on any device, and on the CPU more than it has."""
+    check_fits(f"{what}, in bytes", needed)
+    on = torch.get_default_device() if device is None else torch.device(device)
+    if on.type == "cpu" and needed > _there():
+        raise ValueError(
+            f"{what} takes {needed / 1e9:,.1f} GB, of {_there() / 1e9:,.1f} GB of memory; {advice}"
+        )
+
+
+@functools.cache
+def _there() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

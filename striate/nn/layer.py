@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
-from striate.geometry import LocalGrid, SharingMap, check_fits, integer
+from striate.geometry import LocalGrid, SharingMap, integer
 from striate.geometry.sharing import is_map
 from striate.nn import checks, saved
 from striate.ops import local as operators
@@ -22,6 +22,8 @@ class LocalLayer(nn.Module):
     """The base of a layer whose kernels stand at positions; a family gives grid, shapes and function."""
 
     axes: ClassVar[int]
+    #: Whether the grid's windows lie on the output.
+    transposed: ClassVar[bool] = False
     #: The parameters besides `bias`.
     weights: tuple[str, ...] = ("weight",)
     #: What `bias=True` stores one for.
@@ -81,6 +83,7 @@ class LocalLayer(nn.Module):
                 shapes = self._settle(grid)
                 for name, shape in shapes.items():
                     checks.memory(name, shape, device, dtype)
+                self._check_maps(device, dtype)
         for name in (*self.weights, "bias"):
             if name == "bias" and bias is False:
                 self.register_parameter("bias", None)
@@ -131,19 +134,23 @@ class LocalLayer(nn.Module):
         self.share = grid.share if grid.sharing is None else grid.sharing
         self.blocks = grid.blocks
         self._layer, self._made = Layer(grid, self.groups), self._arguments()
-        for name, channels, size in (
-            ("input_size", self.in_channels, self.input_size),
-            ("output_size", self.out_channels, self.output_size),
-        ):
-            check_fits(
-                f"{name}={size} of {channels} channels, in bytes", channels * math.prod(size) * 8
-            )
         shapes = self._shapes(grid)
         if self.bias_form == "channel":
             shapes["bias"] = (self.out_channels,)
         elif self.bias_form is False:
             del shapes["bias"]
         return shapes
+
+    def _check_maps(self, device: checks.Device, dtype: torch.dtype | None) -> None:
+        """Refuse, before the first byte is asked for, a layer that cannot run on one example."""
+        checks.maps(
+            self._layer.grid,
+            self.in_channels,
+            self.out_channels,
+            device,
+            dtype,
+            transposed=self.transposed,
+        )
 
     def _arguments(self) -> tuple[object, ...]:
         """What the grid was made from; whoever sets one of these afterwards gets another grid."""
@@ -375,6 +382,7 @@ class LazyLocal(LazyModuleMixin):
         other = None if layer._loaded is None else saved.mismatch(layer._loaded, layer.grid)
         if other is not None:
             raise ValueError(f"weight: {_of_other_blocks(other)}")
+        layer._check_maps(layer.weight.device, layer.weight.dtype)
         for name in fresh:
             getattr(layer, name).materialize(shapes[name])
         if fresh:

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from striate.geometry import LocalGrid, SharingMap
 from striate.nn import (
@@ -825,7 +826,99 @@ def test_a_device_that_is_none(kind: Any) -> None:
         kind(*sizes, device="foo")
 
 
+PICTURE, KERNEL = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 4, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: LocallyConnected2d(2, 4, 3, 8, padding=10**6, share="all"),
+            "LocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, 1000000), ",
+        ),
+        (
+            lambda: LocallyConnected1d(1, 1, 3, 8, padding=10**12, dilation=10**12),
+            "LocallyConnected1d: input_size=(8,) of 1 channels with padding=((1000000000000, ",
+        ),
+        (
+            lambda: LocallyConnected2d(2, 4, 3, 10**6, share="all"),
+            "LocallyConnected2d: input_size=(1000000, 1000000) of 2 channels takes 8,000.0 GB",
+        ),
+        (
+            lambda: LocallyConnected2d(1, 2**22, 1, 10**4, share="all"),
+            "LocallyConnected2d: output_size=(10000, 10000) of 4194304 channels takes",
+        ),
+        (
+            lambda: LocallyConnectedTranspose2d(2, 4, 3, 8, dilation=10**6, share="all"),
+            "LocallyConnectedTranspose2d: output_size=(2000008, 2000008) of 4 channels takes",
+        ),
+        (
+            lambda: LocallyConnectedTranspose2d(2, 4, 3, 8, padding=10**6, dilation=10**6),
+            "LocallyConnectedTranspose2d: output_size=(8, 8) of 4 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(2, 4, 3, 8, 2, padding=10**6, share="all"),
+            "LowRankLocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: LazyLocallyConnected2d(4, 3, padding=10**6, share="all")(PICTURE),
+            "LazyLocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: functional.locally_connected2d(PICTURE, KERNEL, padding=10**6, share="all"),
+            "locally_connected2d: input_size=(8, 8) of 2 channels with padding=((1000000, 1000000)",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                PICTURE[:, :, :1, :1].expand(10**6, 2, 1000, 1000),
+                KERNEL[..., :1, :1],
+                share="all",
+            ),
+            "locally_connected2d: input_size=(1000, 1000) of 1000000 examples of 2 channels takes",
+        ),
+        (
+            lambda: functional.locally_connected_transpose2d(
+                PICTURE, KERNEL.transpose(2, 3), stride=10**6, share="all"
+            ),
+            "locally_connected_transpose2d: output_size=(7000003, 7000003) of 4 channels takes",
+        ),
+        (
+            lambda: functional.low_rank_locally_connected2d(
+                PICTURE,
+                torch.zeros(1).expand(2**20, 4, 2, 3, 3),
+                torch.zeros(1).expand(1, 1, 2**20),
+                padding=1000,
+                share="all",
+            ),
+            "low_rank_locally_connected2d: output_size=(2006, 2006) of 4194304 channels takes",
+        ),
+    ],
+)
+def test_what_no_memory_holds_is_refused_before_it_is_allocated(call: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=r"GB of memory; use smaller sizes or padding") as caught:
+        call()
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["stride", "dilation", "padding"])
+def test_numbers_of_more_than_63_bits_are_refused(name: str) -> None:
+    weight = torch.zeros(1, 1, 4, 2, 1, 1)
+    for kind in (LocallyConnected2d, LocallyConnectedTranspose2d):
+        with pytest.raises(ValueError, match=r"63 bits|leaves no output"):
+            kind(2, 4, 1, 8, share="all", **{name: 2**63}, device="meta")
+    with pytest.raises(ValueError, match=rf"^locally_connected2d: .*{name}=.* 63 bits"):
+        functional.locally_connected2d(PICTURE, weight, share="all", **{name: 2**63})  # type: ignore[arg-type]
+
+
 def test_what_no_memory_holds_may_be_counted_on_the_meta_device() -> None:
+    empty = torch.zeros(1, 2, 8, 8, device="meta")
+    large = LocallyConnected2d(2, 4, 3, 8, padding=10**6, share="all", device="meta")
+    assert large(empty).shape == (1, 4, 2000006, 2000006)
+    with FakeTensorMode():
+        fake = functional.locally_connected2d(
+            torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 4, 2, 3, 3), padding=10**6, share="all"
+        )
+    assert fake.shape == large(empty).shape
     assert LocallyConnected2d(2**14, 2**14, 3, 300, device="meta").weight.numel() > 10**14
 
 
