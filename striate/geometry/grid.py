@@ -184,6 +184,8 @@ def _grid(
 ) -> LocalGrid:
     padded = tuple(length + low + high for length, (low, high) in zip(size, padding, strict=True))
     for name, count in (
+        (f"stride={stride}", max(stride)),
+        (f"dilation={dilation}", max(dilation)),
         (f"input_size={size} with padding={padding}", prod(padded)),
         (f"kernel_size={kernel} at {outputs} positions", prod(outputs) * prod(kernel)),
     ):

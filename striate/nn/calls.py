@@ -8,13 +8,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from striate.geometry import integer, local_grid, transposed_grid
+from striate.geometry import LocalGrid, integer, local_grid, transposed_grid
 from striate.nn import checks
 from striate.nn.checks import Shape
 from striate.ops import local as operators
 from striate.ops import reference
+from striate.ops.backend import registered
 from striate.ops.on_grid import Layer
+
+#: Where a call's memory is, and of which type; None where nothing may be allocated: while a graph is traced, or for
+#: tensors of other kinds.
+Place = tuple[torch.device, torch.dtype] | None
 
 
 def local(
@@ -31,6 +37,7 @@ def local(
 
 def _local(
     who: str,
+    place: Place,
     axes: int,
     input: Shape,
     weight: Shape,
@@ -42,10 +49,11 @@ def _local(
     with checks.named(who):
         count = integer("groups", groups)
         grid = local_grid(input[-axes:], weight[-axes:], axes=axes, **options)
-    place = len(weight) - axes - 2
-    checks.channels(who, "weight", input, weight, place, place + 1, count)
+    lead = len(weight) - axes - 2
+    checks.channels(who, "weight", input, weight, lead, lead + 1, count)
     checks.kernels(who, weight, grid, "output positions")
-    checks.offsets(who, bias, tuple(weight[: place + 1]), "one per block")
+    checks.offsets(who, bias, tuple(weight[: lead + 1]), "one per block")
+    _fit_memory(who, place, input, weight[lead], grid)
     return Layer(grid, count)
 
 
@@ -65,6 +73,7 @@ def transposed(
 
 def _transposed(
     who: str,
+    place: Place,
     axes: int,
     input: Shape,
     weight: Shape,
@@ -76,17 +85,18 @@ def _transposed(
     with checks.named(who):
         count = integer("groups", groups)
         grid = transposed_grid(input[-axes:], weight[-axes:], axes=axes, **options)
-    place = len(weight) - axes - 2
+    lead = len(weight) - axes - 2
     given = input[-axes - 1]
-    if weight[place] != given or given % count:
+    if weight[lead] != given or given % count:
         raise ValueError(
             f"{who}: weight of shape {tuple(weight)} with groups={count}: expected "
             f"{given} input channels, as the input of shape {tuple(input)} has, "
             "divisible by groups"
         )
     checks.kernels(who, weight, grid, "input positions")
-    full = (*grid.input_size, weight[place + 1] * count)
-    checks.offsets(who, bias, full, "one per position", ones=True)
+    outputs = weight[lead + 1] * count
+    checks.offsets(who, bias, (*grid.input_size, outputs), "one per position", ones=True)
+    _fit_memory(who, place, input, outputs, grid, transposed=True)
     return Layer(grid, count)
 
 
@@ -103,7 +113,7 @@ def _run(
 ) -> Tensor:
     checks.tensors(who, input, weight=weight, bias=bias)
     shapes = input.shape, weight.shape, None if bias is None else bias.shape
-    layer = _settled(check, who, axes, *shapes, groups, **options)
+    layer = _settled(check, who, _place(input), axes, *shapes, groups, **options)
     return _batched(input, axes, lambda x: operator(x, weight, bias, *layer))
 
 
@@ -118,12 +128,13 @@ def low_rank(
 ) -> Tensor:
     checks.tensors(who, input, bank=bank, mixing=mixing, bias=bias)
     shapes = input.shape, bank.shape, mixing.shape, None if bias is None else bias.shape
-    layer = _settled(_low_rank, who, *shapes, groups, **options)
+    layer = _settled(_low_rank, who, _place(input), *shapes, groups, **options)
     return _batched(input, 2, lambda x: reference.low_rank(x, bank, mixing, bias, *layer))
 
 
 def _low_rank(
     who: str,
+    place: Place,
     input: Shape,
     bank: Shape,
     mixing: Shape,
@@ -136,7 +147,7 @@ def _low_rank(
             f"{who}: bank of shape {tuple(bank)}: "
             "expected (rank, outputs, inputs/groups, rows, columns)"
         )
-    checks.dimensions(who, 2, input, bank, "outputs, inputs/groups")
+    checks.dimensions(who, 2, input, bank, "outputs, inputs/groups", "bank")
     with checks.named(who):
         count = integer("groups", groups)
         grid = local_grid(input[-2:], bank[-2:], axes=2, **options)
@@ -148,7 +159,24 @@ def _low_rank(
             f"a weight of each of the {rank} kernels in the bank for each block of positions"
         )
     checks.offsets(who, bias, (*grid.output_size, outputs), "one per position")
+    _fit_memory(who, place, input, rank * outputs, grid)
     return Layer(grid, count)
+
+
+def _place(input: Tensor) -> Place:
+    if registered() or type(input) not in (Tensor, Parameter):
+        return None
+    return input.device, input.dtype
+
+
+def _fit_memory(
+    who: str, place: Place, input: Shape, made: int, grid: LocalGrid, *, transposed: bool = False
+) -> None:
+    if place is not None:
+        images = input[0] if len(input) == grid.axes + 2 else 1
+        given = input[-grid.axes - 1]
+        with checks.named(who):
+            checks.maps(grid, given, made, *place, images=images, transposed=transposed)
 
 
 def _settled(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any) -> Layer:

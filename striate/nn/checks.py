@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterator
@@ -30,10 +31,10 @@ def named(who: str) -> Iterator[None]:
 
 
 def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
-    """Raise TypeError for what is no tensor, and for weights of another type than the input."""
+    """Raise TypeError for what is no dense tensor, and for weights of another type than the input."""
     for name, value in {"input": input, **others}.items():
-        if not isinstance(value, Tensor) and not (name == "bias" and value is None):
-            raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
+        if not (name == "bias" and value is None):
+            dense(who, name, value)
     for name, value in others.items():
         if value is not None and input.device != value.device:
             raise ValueError(
@@ -47,12 +48,28 @@ def tensors(who: str, input: Tensor, **others: Tensor | None) -> None:
             )
 
 
+def dense(who: str, name: str, value: object) -> None:
+    """Raise TypeError for what is no tensor, or one that is stored sparsely or otherwise packed."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{who}: {name}: expected a Tensor, got {type(value).__name__}")
+    if value.layout is not torch.strided:
+        raise TypeError(
+            f"{who}: {name} is {value.layout}: expected a dense tensor (torch.strided); "
+            f"convert it, for example {name}.to_dense()"
+        )
+
+
 def _autocast(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
-def dimensions(who: str, axes: int, input: Shape, weight: Shape, per_kernel: str) -> None:
-    """Raise ValueError for an input or a weight with another number of axes than a layer's."""
+def dimensions(
+    who: str, axes: int, input: Shape, weight: Shape, per_kernel: str, name: str = "weight"
+) -> None:
+    """Raise ValueError for an input or a weight with another number of axes than a layer's, or nothing in it.
+
+    A batch of no examples is one.
+    """
     letters = LETTERS[axes]
     if len(input) not in (axes + 1, axes + 2):
         raise ValueError(
@@ -66,6 +83,13 @@ def dimensions(who: str, axes: int, input: Shape, weight: Shape, per_kernel: str
             f"{who}: weight of shape {tuple(weight)}: "
             f"expected ({blocks}, {per_kernel}, {taps}){mapped}"
         )
+    for what, shape, sizes in (
+        ("input", input, input[-axes - 1 :]),
+        (name, weight, weight),
+    ):
+        if min(sizes) < 1:
+            but = " but for the batch" if what == "input" else ""
+            raise ValueError(f"{who}: {what} of shape {tuple(shape)}: expected sizes >= 1{but}")
 
 
 def channels(
@@ -135,6 +159,14 @@ def sizes(who: str, input_size: object) -> int:
     return len(input_size)
 
 
+def place(device: object) -> None:
+    """Raise TypeError for a `device` argument that names none; which there are, torch knows and says."""
+    if device is not None and (
+        isinstance(device, bool) or not isinstance(device, torch.device | str | int)
+    ):
+        raise TypeError(f"device={device!r}: expected a torch.device, its name or its number")
+
+
 def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> None:
     """Raise for a `bias` argument that is none of its forms, or a `dtype` that is no real number's."""
     if not (isinstance(bias, bool) or (isinstance(bias, str) and bias == "channel")):
@@ -147,19 +179,67 @@ def bias_and_dtype(bias: object, dtype: torch.dtype | None, one_per: str) -> Non
         raise TypeError(f"dtype={dtype}: expected a floating-point type, such as torch.float32")
 
 
-def memory(name: str, shape: tuple[int, ...], device: Device, dtype: torch.dtype | None) -> None:
-    """Raise ValueError for a tensor that no memory holds, before anything is allocated.
+#: Bytes for each place of a padded axis while the table is made of what stands there.
+_PLACE = 48
 
-    More bytes than 63 bits count are refused on any device, and on the CPU more than it has.
+
+def memory(name: str, shape: tuple[int, ...], device: Device, dtype: torch.dtype | None) -> None:
+    """Raise ValueError for a parameter that no memory holds, before anything is allocated."""
+    needed = math.prod(shape) * (dtype or torch.get_default_dtype()).itemsize
+    advice = "use a larger share, fewer channels, or device='meta'"
+    _holds(f"{name} of shape {shape}", needed, device, advice)
+
+
+def maps(
+    grid: LocalGrid,
+    given: int,
+    made: int,
+    device: Device,
+    dtype: torch.dtype | None,
+    *,
+    images: int = 1,
+    transposed: bool = False,
+) -> None:
+    """Raise ValueError where no memory holds the padded input or the output of a layer, or their like transposed.
+
+    Args:
+        grid: the layer's; `input_size` and padding are those of a transposed layer's output.
+        given, made: channels of the input and of the output.
     """
     size = (dtype or torch.get_default_dtype()).itemsize
-    needed = math.prod(shape) * size
-    check_fits(f"{name} of shape {shape}, in bytes", needed)
-    place = torch.get_default_device() if device is None else torch.device(device)
-    if place.type == "cpu":
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > there:
-            raise ValueError(
-                f"{name} of shape {shape} takes {needed / 1e9:,.1f} GB, of {there / 1e9:,.1f} GB of "
-                "memory; use a larger share, fewer channels, or device='meta'"
-            )
+    around, at = ("output", "input") if transposed else ("input", "output")
+    outer, inner = (made, given) if transposed else (given, made)
+    padded = tuple(
+        length + low + high
+        for length, (low, high) in zip(grid.input_size, grid.padding, strict=True)
+    )
+    several = f"{images} examples of " if images > 1 else ""
+    advice = "use smaller sizes or padding, fewer channels, or device='meta'"
+    beside = "" if padded == grid.input_size else f" with padding={grid.padding}"
+    _holds(
+        f"{around}_size={grid.input_size} of {several}{outer} channels{beside}",
+        max(images * outer * math.prod(padded) * size, max(padded) * _PLACE),
+        device,
+        advice,
+    )
+    _holds(
+        f"{at}_size={grid.output_size} of {several}{inner} channels",
+        images * inner * math.prod(grid.output_size) * size,
+        device,
+        advice,
+    )
+
+
+def _holds(what: str, needed: int, device: Device, advice: str) -> None:
+    """More bytes than 63 bits count are refused on any device, and on the CPU more than it has."""
+    check_fits(f"{what}, in bytes", needed)
+    on = torch.get_default_device() if device is None else torch.device(device)
+    if on.type == "cpu" and needed > _there():
+        raise ValueError(
+            f"{what} takes {needed / 1e9:,.1f} GB, of {_there() / 1e9:,.1f} GB of memory; {advice}"
+        )
+
+
+@functools.cache
+def _there() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedParameter, is_lazy
 
-from striate.geometry import LocalGrid, SharingMap, check_fits, integer
+from striate.geometry import LocalGrid, SharingMap, integer
 from striate.geometry.sharing import is_map
-from striate.nn import checks
+from striate.nn import checks, saved
 from striate.ops import local as operators
 from striate.ops.backend import Backend
 from striate.ops.on_grid import Layer
@@ -22,6 +22,8 @@ class LocalLayer(nn.Module):
     """The base of a layer whose kernels stand at positions; a family gives grid, shapes and function."""
 
     axes: ClassVar[int]
+    #: Whether the grid's windows lie on the output.
+    transposed: ClassVar[bool] = False
     #: The parameters besides `bias`.
     weights: tuple[str, ...] = ("weight",)
     #: What `bias=True` stores one for.
@@ -44,6 +46,8 @@ class LocalLayer(nn.Module):
     sharing_map: Tensor | None
     _layer: Layer
     _made: tuple[object, ...]
+    #: What a state that was loaded before the sizes were known says of its sharing.
+    _loaded: dict[str, Any] | None = None
 
     def _set_up(
         self,
@@ -67,6 +71,7 @@ class LocalLayer(nn.Module):
             grid = self._probe() if lazy else self._grid(input_size)
             checks.groups_divide(self.in_channels, self.out_channels, self.groups)
             checks.bias_and_dtype(bias, dtype, self.bias_per)
+            checks.place(device)
             self.kernel_size, self.stride, self.dilation = (
                 grid.kernel_size,
                 grid.stride,
@@ -78,6 +83,7 @@ class LocalLayer(nn.Module):
                 shapes = self._settle(grid)
                 for name, shape in shapes.items():
                     checks.memory(name, shape, device, dtype)
+                self._check_maps(device, dtype)
         for name in (*self.weights, "bias"):
             if name == "bias" and bias is False:
                 self.register_parameter("bias", None)
@@ -128,13 +134,6 @@ class LocalLayer(nn.Module):
         self.share = grid.share if grid.sharing is None else grid.sharing
         self.blocks = grid.blocks
         self._layer, self._made = Layer(grid, self.groups), self._arguments()
-        for name, channels, size in (
-            ("input_size", self.in_channels, self.input_size),
-            ("output_size", self.out_channels, self.output_size),
-        ):
-            check_fits(
-                f"{name}={size} of {channels} channels, in bytes", channels * math.prod(size) * 8
-            )
         shapes = self._shapes(grid)
         if self.bias_form == "channel":
             shapes["bias"] = (self.out_channels,)
@@ -142,16 +141,24 @@ class LocalLayer(nn.Module):
             del shapes["bias"]
         return shapes
 
+    def _check_maps(self, device: checks.Device, dtype: torch.dtype | None) -> None:
+        """Refuse, before the first byte is asked for, a layer that cannot run on one example."""
+        checks.maps(
+            self._layer.grid,
+            self.in_channels,
+            self.out_channels,
+            device,
+            dtype,
+            transposed=self.transposed,
+        )
+
     def _arguments(self) -> tuple[object, ...]:
         """What the grid was made from; whoever sets one of these afterwards gets another grid."""
         asked = self.kernel_size, self.stride, self.dilation, self.groups, self.share
         return *asked, self.__dict__.get("padding"), self.__dict__.get("padding_mode")
 
-    def _check_input(self, input: object) -> None:
-        if not isinstance(input, Tensor):
-            raise TypeError(
-                f"{type(self).__name__}: input: expected a Tensor, got {type(input).__name__}"
-            )
+    def _check_input(self, input: Tensor) -> None:
+        checks.dense(type(self).__name__, "input", input)
         expected = (self.in_channels, *self.input_size)
         if input.dim() in (self.axes + 1, self.axes + 2) and (
             tuple(input.shape[-self.axes - 1 :]) == expected
@@ -224,6 +231,14 @@ class LocalLayer(nn.Module):
         Called by `load_state_dict` for a state of an older version. So far there is only one layout.
         """
 
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # A lazy layer has no sharing yet, and a destination of the caller's own no metadata.
+        if self.in_channels and hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]][saved.KEY] = saved.record(self.grid)
+
     def _load_from_state_dict(
         self,
         state_dict: dict[str, Any],
@@ -236,24 +251,17 @@ class LocalLayer(nn.Module):
     ) -> None:
         # Files without metadata (safetensors) hold today's layout.
         version = local_metadata.get("version") or self._version
-        if version > self._version:
-            error_msgs.append(
-                f"{prefix or type(self).__name__}: the saved state is of version {version}, this "
-                f"striate knows up to {self._version}: load it with a newer striate"
-            )
-        elif version < self._version:
+        sharing = local_metadata.get(saved.KEY)
+        refusal = self._refusal(state_dict, prefix, version, sharing)
+        if refusal is not None:  # the layer is left as it was
+            error_msgs.append(refusal)
+            return
+        if version < self._version:
             names = [key for key in state_dict if key.startswith(prefix)]
             own = {name[len(prefix) :]: state_dict.pop(name) for name in names}
             self.migrate(own, version)
             state_dict.update({prefix + name: tensor for name, tensor in own.items()})
-        saved = state_dict.get(f"{prefix}sharing_map")
-        if saved is not None and isinstance(self.share, SharingMap):
-            ours = torch.tensor(self.share.array, dtype=torch.int32)
-            if not saved.is_meta and not torch.equal(saved.cpu().to(torch.int32), ours):
-                error_msgs.append(
-                    f"{prefix}sharing_map: the saved weights belong to another sharing map; make the "
-                    "layer with share=the saved map"
-                )
+        self._loaded = None if self.in_channels else sharing
         super()._load_from_state_dict(
             state_dict,
             prefix,
@@ -263,6 +271,33 @@ class LocalLayer(nn.Module):
             unexpected_keys,
             error_msgs,
         )
+
+    def _refusal(
+        self,
+        state: dict[str, Any],
+        prefix: str,
+        version: int,
+        sharing: dict[str, Any] | None,
+    ) -> str | None:
+        """Why a saved state cannot be the layer's, or None where it can, so far as it says."""
+        if version > self._version:
+            return (
+                f"{prefix or type(self).__name__}: the saved state is of version {version}, this "
+                f"striate knows up to {self._version}: load it with a newer striate"
+            )
+        numbers = state.get(f"{prefix}sharing_map")
+        if numbers is not None and isinstance(self.share, SharingMap):
+            ours = torch.tensor(self.share.array, dtype=torch.int32)
+            if not numbers.is_meta and not torch.equal(numbers.cpu().to(torch.int32), ours):
+                return (
+                    f"{prefix}sharing_map: the saved weights belong to another sharing map; make the "
+                    "layer with share=the saved map"
+                )
+        if sharing is not None and self.in_channels:
+            other = saved.mismatch(sharing, self.grid)
+            if other is not None:
+                return f"{prefix}weight: {_of_other_blocks(other)}"
+        return None
 
     # -- in words ------------------------------------------------------------------------------
 
@@ -292,6 +327,13 @@ class LocalLayer(nn.Module):
         return ", ".join(parts)
 
 
+def _of_other_blocks(mismatch: str) -> str:
+    return (
+        f"the saved kernels belong to other positions: {mismatch}; make the layer as it was saved and change its "
+        "sharing with striate.nn.convert.lift or project, or load dict(state), which is not asked where it belongs"
+    )
+
+
 class LazyLocal(LazyModuleMixin):
     """Makes a locally connected layer take `in_channels` and `input_size` from its first input."""
 
@@ -304,6 +346,7 @@ class LazyLocal(LazyModuleMixin):
         layer = cast(LocalLayer, self)
         axes = layer.axes
         who = type(self).__name__
+        checks.dense(who, "input", input)
         if input.dim() not in (axes + 1, axes + 2):
             letters = checks.LETTERS[axes]
             raise ValueError(
@@ -311,30 +354,36 @@ class LazyLocal(LazyModuleMixin):
                 f"(C, {letters})"
             )
         with checks.named(who):
-            channels = int(input.shape[-axes - 1])
+            channels = integer("in_channels", int(input.shape[-axes - 1]))
             checks.groups_divide(channels, layer.out_channels, layer.groups)
             grid = layer._grid(tuple(input.shape[-axes:]))
+            asked = layer.share
             layer.in_channels = channels
             try:
                 shapes = layer._settle(grid)
                 self._take(layer, shapes)
-            except ValueError:
-                layer.in_channels = 0
+            except ValueError:  # the next input may fit
+                layer.in_channels, layer.share = 0, asked
                 raise
 
     @staticmethod
     def _take(layer: LocalLayer, shapes: dict[str, tuple[int, ...]]) -> None:
-        fresh = False
+        fresh = []
         for name, shape in shapes.items():
             parameter = getattr(layer, name)
             if is_lazy(parameter):
                 checks.memory(name, shape, parameter.device, parameter.dtype)
-                parameter.materialize(shape)
-                fresh = True
+                fresh.append(name)
             elif tuple(parameter.shape) != shape:  # came from a saved state
                 raise ValueError(
                     f"{name}: the loaded one has shape {tuple(parameter.shape)}, but the input makes it "
                     f"{shape}"
                 )
+        other = None if layer._loaded is None else saved.mismatch(layer._loaded, layer.grid)
+        if other is not None:
+            raise ValueError(f"weight: {_of_other_blocks(other)}")
+        layer._check_maps(layer.weight.device, layer.weight.dtype)
+        for name in fresh:
+            getattr(layer, name).materialize(shapes[name])
         if fresh:
             layer.reset_parameters()

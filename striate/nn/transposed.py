@@ -28,6 +28,7 @@ __all__ = [
 class LocallyConnectedTranspose(LocalLayer):
     """The layers of any dimension; `LocallyConnectedTranspose2d` has the documentation."""
 
+    transposed = True
     bias_per = "output position"
     function: ClassVar[Callable[..., Tensor]]
 

@@ -102,6 +102,11 @@ def _obstacle(
     # Exported programs are made of ATen operators only, so that they load where striate is not installed.
     if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return "a program is being exported"
+    if registered() and _differentiated():
+        return (
+            "torch.func differentiates inside of torch.compile or under a dispatch mode, and cannot go through "
+            "operators of torch.library; outside of these it goes through the kernels"
+        )
     if grid is not None:
         if grid.kernels == 1:
             return "one kernel for all positions is a convolution, which torch computes"
@@ -130,6 +135,23 @@ def _obstacle(
         return None
     shown = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
     return f"tensors of {shown}: the kernels are for float32, and forward for bfloat16"
+
+
+def registered() -> bool:
+    """Whether the kernels are called as operators of `torch.library`: all that compilers and dispatch modes see."""
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
+def _differentiated() -> bool:
+    """Whether `torch.func.grad`, `vjp` or `jacrev` is at work."""
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(one.key() == torch._C._functorch.TransformType.Grad for one in stack)
+
+
+# While a graph is traced the transforms are entered for real, and what they are is a constant.
+_differentiated._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _obstacle_of(name: str, tensor: Tensor) -> str | None:

@@ -21,14 +21,19 @@ from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
 from striate.geometry import LocalGrid, SharingMap
-from striate.ops.backend import OVERRIDE
+from striate.ops.backend import OVERRIDE, registered
 from striate.ops.on_grid import Layer
 from striate.ops.rules import OPERATORS, Operator, folded
+
+_NO_TANGENTS = (
+    "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
+    f"use reverse mode, or set {OVERRIDE}=reference, whose PyTorch operators have"
+)
 
 
 def run(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:
     """The operator's result for these tensors, by the route that fits the moment."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+    if registered():
         return _run_registered(name, *tensors, layer=layer)
     if not _watched(tensors):
         # An autograd.Function would take longer than a small layer.
@@ -67,6 +72,10 @@ def _function(operator: Operator) -> type[torch.autograd.Function]:
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor) -> Any:
             return *_gradients(operator, _run_eager, ctx, gradients[0]), None
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Any) -> Any:
+            raise NotImplementedError(_NO_TANGENTS)
 
         @staticmethod
         def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> Any:
@@ -173,10 +182,7 @@ def _grid(geometry: tuple[int, ...], padding_modes: str, sharing: str) -> LocalG
 def _refuse_tangents() -> None:
     """A registered operator would drop them: its tangents would be zeros, and nobody would know."""
     if forward_ad._current_level >= 0:
-        raise NotImplementedError(
-            "forward-mode differentiation (jvp) of a local connection: the compiled kernels have no rule for it; "
-            f"use reverse mode, or set {OVERRIDE}=reference, whose PyTorch operators have"
-        )
+        raise NotImplementedError(_NO_TANGENTS)
 
 
 def _run_registered(name: str, *tensors: Tensor | None, layer: Layer) -> Tensor:

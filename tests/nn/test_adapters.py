@@ -155,16 +155,12 @@ def test_jax_itself_where_it_is_installed() -> None:
         np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-4)
 
 
-def test_gist() -> None:
-    """(unfolded input[:, None] * weight).sum([2, -1]) + bias, with square windows flattened."""
-    kernel, stride, height, width, channels, outputs = 3, 2, 7, 9, 2, 4
-    rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-    weight = RANDOM.normal(size=(1, outputs, channels, rows, columns, kernel * kernel))
-    bias = RANDOM.normal(size=(1, outputs, rows, columns))
-    x = RANDOM.normal(size=(3, channels, height, width))
-    expected = np.zeros((3, outputs, rows, columns))
+def gist(x: Array, weight: Array, kernel: int, stride: int) -> Array:
+    """(unfolded input[:, None] * weight).sum([2, -1]), with square windows flattened."""
+    _, outputs, channels, rows, columns, _ = weight.shape
+    out = np.zeros((len(x), outputs, rows, columns))
     for n, o, c, i, j, a, b in product(
-        range(3),
+        range(len(x)),
         range(outputs),
         range(channels),
         range(rows),
@@ -173,17 +169,39 @@ def test_gist() -> None:
         range(kernel),
     ):
         tap = x[n, c, i * stride + a, j * stride + b]
-        expected[n, o, i, j] += tap * weight[0, o, c, i, j, a * kernel + b]
+        out[n, o, i, j] += tap * weight[0, o, c, i, j, a * kernel + b]
+    return out
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "pads"),
+    [
+        (2, 0, (0, 0)),
+        (2, 1, (1, 1)),
+        (1, (2, 0), (2, 0)),
+        (1, "same", (1, 1)),
+        (1, "valid", (0, 0)),
+    ],
+)
+def test_gist(stride: int, padding: Any, pads: tuple[int, int]) -> None:
+    """The padding of the layer is that which was put around the module's input before."""
+    kernel, height, width, channels, outputs = 3, 7, 9, 2, 4
+    rows, columns = (
+        (size + 2 * pad - kernel) // stride + 1
+        for size, pad in zip((height, width), pads, strict=True)
+    )
+    weight = RANDOM.normal(size=(1, outputs, channels, rows, columns, kernel * kernel))
+    bias = RANDOM.normal(size=(1, outputs, rows, columns))
+    x = RANDOM.normal(size=(3, channels, height, width))
+    padded = np.pad(x, ((0, 0), (0, 0), *((pad, pad) for pad in pads)))
+    expected = gist(padded, weight, kernel, stride)
+    options: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": padding}
     layer = from_gist(
-        torch.from_numpy(weight),
-        torch.from_numpy(bias),
-        kernel_size=kernel,
-        stride=stride,
-        input_size=(height, width),
+        torch.from_numpy(weight), torch.from_numpy(bias), input_size=(height, width), **options
     )
     out = layer(torch.from_numpy(x)).detach().numpy()
     np.testing.assert_allclose(out, expected + bias, atol=1e-10)
-    bare = from_gist(weight, kernel_size=kernel, stride=stride, input_size=(height, width))
+    bare = from_gist(weight, input_size=(height, width), **options)
     np.testing.assert_allclose(bare(torch.from_numpy(x)).detach().numpy(), expected, atol=1e-10)
 
 
@@ -256,6 +274,15 @@ GIST = {"weight": np.zeros((1, 5, 2, 6, 6, 9)), "kernel_size": 3, "input_size": 
         ),
         (from_gist, GIST, {"bias": np.zeros((5, 6, 6))}, ValueError, "(5, 6, 6): expected 4 axes"),
         (from_gist, GIST, {"input_size": (8, 8, 8)}, ValueError, "kernel_size"),
+        (
+            from_gist,
+            GIST,
+            {"weight": torch.zeros(1, 5, 2, 6, 6, 9).to_sparse()},
+            TypeError,
+            "weight is torch.sparse_coo: expected a dense tensor",
+        ),
+        (from_gist, GIST, {"padding": 1}, ValueError, "expected (1, 5, 2, 8, 8, 9)"),
+        (from_gist, GIST, {"padding": -1}, ValueError, "padding=-1: expected an integer >= 0"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from striate.geometry import LocalGrid, SharingMap
 from striate.nn import (
@@ -327,13 +329,32 @@ def test_unbatched_empty_and_strided_inputs(layer: LocalLayer) -> None:
         assert not parameter.grad.any()
 
 
-@pytest.mark.parametrize(
-    ("name", "form"), [("2d globe", torch.channels_last), ("3d", torch.channels_last_3d)]
-)
-def test_channels_last(name: str, form: torch.memory_format) -> None:
-    layer = LAYERS[name]()
-    x = example(layer)
-    close(layer(x.contiguous(memory_format=form)), layer(x))
+def channels_last(x: Tensor) -> Tensor:
+    forms = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.contiguous(memory_format=forms[x.dim()]) if x.dim() in forms else x.mT.contiguous().mT
+
+
+def test_channels_last_inputs_give_the_same_and_what_kernels_give_is_contiguous(
+    layer: LocalLayer,
+) -> None:
+    for dtype in (torch.float32, torch.float64):
+        layer.to(dtype)
+        x = example(layer).to(dtype)
+        turned = channels_last(x)
+        assert not turned.is_contiguous()
+        for recording in (True, False):
+            with torch.set_grad_enabled(recording):
+                out, expected = layer(turned), layer(x)
+            close(out, expected, dtype)
+            if layer.backend(x).name == "cpu":
+                assert out.is_contiguous()
+            assert torch.equal(out.flatten(1), out.contiguous().view(len(out), -1))
+
+
+def test_a_fully_shared_layer_keeps_channels_last_as_the_convolution_does() -> None:
+    layer, conv = LocallyConnected2d(2, 4, 3, (7, 8), share="all"), nn.Conv2d(2, 4, 3)
+    x = channels_last(torch.randn(3, 2, 7, 8))
+    assert layer(x).stride() == conv(x).stride()
 
 
 def test_gradients_come_in_the_parameters_own_layout(layer: LocalLayer) -> None:
@@ -490,6 +511,106 @@ def test_the_state_has_a_version_and_older_ones_are_migrated() -> None:
     assert torch.equal(new.weight, old.weight)
 
 
+OTHER_BLOCKS: list[tuple[Any, Any]] = [  # as many kernels, at other positions
+    (
+        lambda share: LocallyConnected1d(2, 4, 3, 9, share=share),
+        (4, 5),
+    ),
+    (
+        lambda share: LocallyConnected2d(2, 4, 3, (7, 8), share=share, bias=False),
+        (3, (4, 3)),
+    ),
+    (
+        lambda share: LocallyConnected3d(2, 4, 2, (6, 3, 3), share=share),
+        ((3, "all", 1), (4, "all", 1)),
+    ),
+    (
+        lambda share: LocallyConnectedTranspose2d(2, 4, 3, 5, share=share, bias="channel"),
+        (3, 4),
+    ),
+    (
+        lambda share: LowRankLocallyConnected2d(2, 4, 3, 7, 2, share=share),
+        (3, 4),
+    ),
+    (
+        lambda share: LowRankLocallyConnected2d(2, 4, 3, 7, 2, mixing="row+column", share=share),
+        (3, 4),
+    ),
+]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(("make", "shares"), OTHER_BLOCKS)
+def test_weights_of_blocks_of_another_size_are_refused(
+    make: Any, shares: Any, strict: bool
+) -> None:
+    one, other = map(make, shares)
+    assert [p.shape for p in one.parameters()] == [p.shape for p in other.parameters()]
+    file = io.BytesIO()
+    torch.save(nn.Sequential(one).state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(
+        RuntimeError, match=r"0\.weight: .*share=.* was saved, and the layer has share="
+    ):
+        nn.Sequential(other).load_state_dict(state, strict=strict)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    nn.Sequential(other).load_state_dict(dict(state))  # as from safetensors: nothing is known
+    assert torch.equal(other.weight, one.weight)
+
+
+def test_weights_of_as_many_blocks_on_another_size_are_refused() -> None:
+    saved = LocallyConnected2d(1, 2, 3, 14, share=(4, "all")).state_dict()
+    with pytest.raises(RuntimeError, match=r"share=\(4, 'all'\) on \(12, 12\) positions was saved"):
+        LocallyConnected2d(1, 2, 3, 8, share=(2, "all")).load_state_dict(saved)
+    # Along the axis that shares throughout another size is that of a convolution on a larger picture.
+    LocallyConnected2d(1, 2, 3, (14, 20), share=(4, "all")).load_state_dict(saved)
+    shared = LocallyConnected2d(1, 2, 3, 14, share="all")
+    shared.load_state_dict(LocallyConnected2d(1, 2, 3, 8, share="all").state_dict())
+
+
+def test_blocks_and_maps_are_not_mistaken_for_each_other() -> None:
+    blocks = LocallyConnected1d(1, 2, 3, 6, share=2)
+    mapped = LocallyConnected1d(1, 2, 3, 6, share=np.array([0, 1, 1, 0]))
+    for into, out_of, said in (
+        (blocks, mapped, "share='map' on"),
+        (mapped, blocks, r"share=\(2,\)"),
+    ):
+        with pytest.raises(RuntimeError, match=f"{said}.* was saved"):
+            into.load_state_dict(out_of.state_dict(), strict=False)
+
+
+def test_a_lazy_layer_refuses_them_at_its_first_input() -> None:
+    saved = LocallyConnected2d(2, 4, 3, 7, share=3).state_dict()
+    wrong, right = LazyLocallyConnected2d(4, 3, share=4), LazyLocallyConnected2d(4, 3, share=3)
+    for layer in (wrong, right):
+        layer.load_state_dict(saved)
+    with pytest.raises(ValueError, match=r"share=\(3, 3\) on \(5, 5\) positions was saved"):
+        wrong(torch.zeros(1, 2, 7, 7))
+    right(torch.zeros(1, 2, 7, 7))
+    assert torch.equal(right.weight, saved["weight"])
+
+
+def test_a_lazy_layer_that_refused_an_input_still_shares_as_it_was_asked_to() -> None:
+    saved = LocallyConnected2d(2, 4, 3, 9, share=(1, "all"), bias=False).state_dict()
+    layer = LazyLocallyConnected2d(4, 3, share=(1, "all"), bias=False)
+    layer.load_state_dict(saved)
+    with pytest.raises(ValueError, match="the loaded one has shape"):
+        layer(torch.zeros(1, 2, 7, 7))
+    assert layer(torch.zeros(1, 2, 9, 9)).shape == (1, 4, 7, 7)
+    assert layer.blocks == (7, 1)
+
+
+def test_a_state_from_before_the_record_loads() -> None:
+    layer = LocallyConnected2d(2, 4, 3, 7, share=3)
+    state = layer.state_dict()
+    del state._metadata[""]["sharing"]  # type: ignore[attr-defined]
+    LocallyConnected2d(2, 4, 3, 7, share=3).load_state_dict(state)
+    layer.state_dict(destination={})  # has no place for metadata
+
+
 # -- lazy ones --------------------------------------------------------------------------------------
 
 LAZY: list[tuple[Any, type[LocalLayer], tuple[int, ...], dict[str, Any]]] = [
@@ -631,7 +752,173 @@ def test_wrong_arguments(make: Any, error: type[Exception], said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 0, 4, 4), torch.zeros(2, 2, 3, 0, 3, 3)
+            ),
+            "locally_connected2d: input of shape (1, 0, 4, 4): expected sizes >= 1 but for the batch",
+        ),
+        (
+            lambda: functional.locally_connected1d(torch.zeros(2, 0), torch.zeros(1, 1, 2, 3)),
+            "locally_connected1d: input of shape (2, 0): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 0, 2, 3, 3)
+            ),
+            "locally_connected2d: weight of shape (2, 2, 0, 2, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(2, 2, 1, 2, 0, 3)
+            ),
+            "locally_connected2d: weight of shape (2, 2, 1, 2, 0, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.locally_connected_transpose2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(4, 4, 2, 0, 3, 3)
+            ),
+            "locally_connected_transpose2d: weight of shape (4, 4, 2, 0, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: functional.low_rank_locally_connected2d(
+                torch.zeros(1, 2, 4, 4), torch.zeros(0, 3, 2, 3, 3), torch.zeros(2, 2, 0)
+            ),
+            "low_rank_locally_connected2d: bank of shape (0, 3, 2, 3, 3): expected sizes >= 1",
+        ),
+        (
+            lambda: LazyLocallyConnected2d(4, 3)(torch.zeros(1, 0, 8, 8)),
+            "LazyLocallyConnected2d: in_channels=0: expected an integer >= 1",
+        ),
+        (
+            lambda: LazyLocallyConnectedTranspose2d(4, 3)(torch.zeros(1, 2, 0, 8)),
+            "LazyLocallyConnectedTranspose2d: input_size=(0, 8): expected an integer >= 1",
+        ),
+        (
+            lambda: LocallyConnectedTranspose1d(1, 0, 3, 8),
+            "LocallyConnectedTranspose1d: out_channels=0: expected an integer >= 1",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(1, 1, 3, (8, 0), 2),
+            "LowRankLocallyConnected2d: input_size=(8, 0): expected an integer >= 1",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(1, 1, 9, 8, 2),
+            "LowRankLocallyConnected2d: kernel_size=(9, 9) does not fit input_size=(8, 8) with padding=0",
+        ),
+    ],
+)
+def test_nothing_is_no_size(call: Any, said: str) -> None:
+    with pytest.raises(ValueError, match="onnected") as caught:
+        call()
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("kind", [LocallyConnected2d, LazyLocallyConnected2d])
+def test_a_device_that_is_none(kind: Any) -> None:
+    sizes = (1, 2, 3, 8) if kind is LocallyConnected2d else (2, 3)
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}: device=3.5: expected a torch.device"):
+        kind(*sizes, device=3.5)
+    with pytest.raises(RuntimeError, match="device string: foo"):  # torch's, which names the value
+        kind(*sizes, device="foo")
+
+
+PICTURE, KERNEL = torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 4, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: LocallyConnected2d(2, 4, 3, 8, padding=10**6, share="all"),
+            "LocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, 1000000), ",
+        ),
+        (
+            lambda: LocallyConnected1d(1, 1, 3, 8, padding=10**12, dilation=10**12),
+            "LocallyConnected1d: input_size=(8,) of 1 channels with padding=((1000000000000, ",
+        ),
+        (
+            lambda: LocallyConnected2d(2, 4, 3, 10**6, share="all"),
+            "LocallyConnected2d: input_size=(1000000, 1000000) of 2 channels takes 8,000.0 GB",
+        ),
+        (
+            lambda: LocallyConnected2d(1, 2**22, 1, 10**4, share="all"),
+            "LocallyConnected2d: output_size=(10000, 10000) of 4194304 channels takes",
+        ),
+        (
+            lambda: LocallyConnectedTranspose2d(2, 4, 3, 8, dilation=10**6, share="all"),
+            "LocallyConnectedTranspose2d: output_size=(2000008, 2000008) of 4 channels takes",
+        ),
+        (
+            lambda: LocallyConnectedTranspose2d(2, 4, 3, 8, padding=10**6, dilation=10**6),
+            "LocallyConnectedTranspose2d: output_size=(8, 8) of 4 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: LowRankLocallyConnected2d(2, 4, 3, 8, 2, padding=10**6, share="all"),
+            "LowRankLocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: LazyLocallyConnected2d(4, 3, padding=10**6, share="all")(PICTURE),
+            "LazyLocallyConnected2d: input_size=(8, 8) of 2 channels with padding=((1000000, ",
+        ),
+        (
+            lambda: functional.locally_connected2d(PICTURE, KERNEL, padding=10**6, share="all"),
+            "locally_connected2d: input_size=(8, 8) of 2 channels with padding=((1000000, 1000000)",
+        ),
+        (
+            lambda: functional.locally_connected2d(
+                PICTURE[:, :, :1, :1].expand(10**6, 2, 1000, 1000),
+                KERNEL[..., :1, :1],
+                share="all",
+            ),
+            "locally_connected2d: input_size=(1000, 1000) of 1000000 examples of 2 channels takes",
+        ),
+        (
+            lambda: functional.locally_connected_transpose2d(
+                PICTURE, KERNEL.transpose(2, 3), stride=10**6, share="all"
+            ),
+            "locally_connected_transpose2d: output_size=(7000003, 7000003) of 4 channels takes",
+        ),
+        (
+            lambda: functional.low_rank_locally_connected2d(
+                PICTURE,
+                torch.zeros(1).expand(2**20, 4, 2, 3, 3),
+                torch.zeros(1).expand(1, 1, 2**20),
+                padding=1000,
+                share="all",
+            ),
+            "low_rank_locally_connected2d: output_size=(2006, 2006) of 4194304 channels takes",
+        ),
+    ],
+)
+def test_what_no_memory_holds_is_refused_before_it_is_allocated(call: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=r"GB of memory; use smaller sizes or padding") as caught:
+        call()
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize("name", ["stride", "dilation", "padding"])
+def test_numbers_of_more_than_63_bits_are_refused(name: str) -> None:
+    weight = torch.zeros(1, 1, 4, 2, 1, 1)
+    for kind in (LocallyConnected2d, LocallyConnectedTranspose2d):
+        with pytest.raises(ValueError, match=r"63 bits|leaves no output"):
+            kind(2, 4, 1, 8, share="all", **{name: 2**63}, device="meta")
+    with pytest.raises(ValueError, match=rf"^locally_connected2d: .*{name}=.* 63 bits"):
+        functional.locally_connected2d(PICTURE, weight, share="all", **{name: 2**63})  # type: ignore[arg-type]
+
+
 def test_what_no_memory_holds_may_be_counted_on_the_meta_device() -> None:
+    empty = torch.zeros(1, 2, 8, 8, device="meta")
+    large = LocallyConnected2d(2, 4, 3, 8, padding=10**6, share="all", device="meta")
+    assert large(empty).shape == (1, 4, 2000006, 2000006)
+    with FakeTensorMode():
+        fake = functional.locally_connected2d(
+            torch.zeros(1, 2, 8, 8), torch.zeros(1, 1, 4, 2, 3, 3), padding=10**6, share="all"
+        )
+    assert fake.shape == large(empty).shape
     assert LocallyConnected2d(2**14, 2**14, 3, 300, device="meta").weight.numel() > 10**14
 
 
@@ -641,6 +928,45 @@ def test_an_input_of_another_shape_is_refused(layer: LocalLayer) -> None:
         with pytest.raises(ValueError, match="input of shape") as caught:
             layer(torch.zeros(shape))
         assert f"expected (N, {sizes}) or ({sizes})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pack", "layout"),
+    [
+        (Tensor.to_sparse, "torch.sparse_coo"),
+        (lambda t: t.flatten(1).to_sparse_csr(), "torch.sparse_csr"),
+        (Tensor.to_mkldnn, "torch._mkldnn"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_an_input_that_is_not_dense_is_refused(layer: LocalLayer, pack: Any, layout: str) -> None:
+    x = example(layer)
+    said = rf"^{type(layer).__name__}: input is {re.escape(layout)}: expected a dense tensor .* input\.to_dense\(\)"
+    for call in (layer, layer.backend):
+        with pytest.raises(TypeError, match=said):
+            call(pack(x))
+
+
+def test_weights_that_are_not_dense_are_refused() -> None:
+    x, weight, bias = torch.rand(1, 2, 4, 4), torch.rand(2, 2, 3, 2, 3, 3), torch.rand(2, 2, 3)
+    bank, mixing = torch.rand(2, 3, 2, 3, 3), torch.rand(2, 2, 2)
+    for name, call in {
+        "weight": lambda: functional.locally_connected2d(x, weight.to_sparse()),
+        "bias": lambda: functional.locally_connected2d(x, weight, bias.to_sparse()),
+        "input": lambda: functional.locally_connected_transpose2d(x.to_sparse(), weight),
+        "bank": lambda: functional.low_rank_locally_connected2d(x, bank.to_sparse(), mixing),
+        "mixing": lambda: functional.low_rank_locally_connected2d(x, bank, mixing.to_sparse()),
+    }.items():
+        with pytest.raises(
+            TypeError, match=rf"2d: {name} is torch\.sparse_coo: .* {name}\.to_dense"
+        ):
+            call()
+    with pytest.raises(TypeError, match=r"LazyLocallyConnected2d: input is torch\.sparse_coo"):
+        LazyLocallyConnected2d(3, 3)(x.to_sparse())
+    layer = LocallyConnected2d(2, 3, 3, 4)
+    layer.weight = nn.Parameter(layer.weight.detach().to_sparse())
+    with pytest.raises(TypeError, match=r"weight is torch\.sparse_coo"):
+        layer(x)
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,55 @@ def test_compiled_in_one_graph_that_holds_the_operator(name: str) -> None:
         assert f"striate.{operator}.default" in seen
 
 
+@pytest.mark.parametrize("kind", [LocallyConnected2d, LocallyConnectedTranspose2d])
+def test_gradients_of_torch_func_inside_a_compiled_function(kind: Any) -> None:
+    """PyTorch's rule for a registered operator knows nothing of torch.func: the reference steps in, and says so."""
+    layer, x = kind(2, 4, 3, (6, 6)), torch.randn(3, 2, 6, 6)
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, parameters, (x,)).cos().sum()
+
+    gradient = torch.func.grad(loss)
+    for function in (gradient, torch.vmap(gradient, (None, 0))):
+        torch._dynamo.reset()
+        compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
+        torch.testing.assert_close(
+            compiled(parameters, x), function(parameters, x), **CLOSE[torch.float32]
+        )
+    reasons = []
+
+    def noted(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        reasons.append(str(layer.backend(x)))
+        return loss(parameters, x)
+
+    wanted = torch.func.grad(noted)(parameters, x)
+    with FlopCounterMode(display=False) as counter:
+        found = torch.func.grad(noted)(parameters, x)
+    torch.testing.assert_close(found, wanted, **CLOSE[torch.float32])
+    assert counter.get_total_flops() > 0
+    assert reasons[0].startswith("cpu: ")
+    assert reasons[1].startswith("reference: torch.func differentiates inside of torch.compile or")
+
+
+def test_a_compiled_vmap_without_gradients_keeps_the_kernels() -> None:
+    layer, x = LocallyConnected2d(2, 4, 3, (6, 6)).requires_grad_(False), torch.randn(3, 2, 6, 6)
+    seen: list[str] = []
+
+    def look(graph: torch.fx.GraphModule, _: Any) -> Any:
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    from torch._dynamo.backends.common import aot_autograd
+
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda x: torch.vmap(layer)(x), backend=aot_autograd(fw_compiler=look), fullgraph=True
+    )
+    torch.testing.assert_close(compiled(x), layer(x), **CLOSE[torch.float32])
+    assert "striate.local.default" in seen
+
+
 def test_the_flop_counter_sees_all_three() -> None:
     layer = LocallyConnected2d(2, 4, 3, (6, 6))
     x = torch.randn(5, 2, 6, 6, requires_grad=True)
@@ -344,6 +393,11 @@ def test_vmap_in_vmap_and_a_hessian() -> None:
     torch.testing.assert_close(hessian, 2 * jacobian.T @ jacobian, **CLOSE[torch.float32])
 
 
+OURS = (
+    r"forward-mode differentiation \(jvp\) of a local connection: .* set STRIATE_BACKEND=reference"
+)
+
+
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("recording", [True, False])
 def test_forward_mode_raises_and_is_never_silently_zero(transposed: bool, recording: bool) -> None:
@@ -352,15 +406,27 @@ def test_forward_mode_raises_and_is_never_silently_zero(transposed: bool, record
     x = torch.randn(1, 2, 6, 6)
     with (
         torch.set_grad_enabled(recording),
-        pytest.raises(NotImplementedError, match=r"forward mode|forward AD|jvp"),
+        pytest.raises(NotImplementedError, match=OURS),
     ):
         torch.func.jvp(layer, (x,), (torch.ones_like(x),))
     with (
         torch.set_grad_enabled(recording),
         forward_ad.dual_level(),
-        pytest.raises(NotImplementedError, match=r"forward mode|forward AD|jvp"),
+        pytest.raises(NotImplementedError, match=OURS),
     ):
         layer(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+def test_forward_over_reverse_raises_and_reverse_over_reverse_does_not() -> None:
+    layer, x = LocallyConnected2d(2, 4, 3, (6, 6)), torch.randn(1, 2, 6, 6)
+
+    def loss(x: Tensor) -> Tensor:
+        return layer(x).square().sum()
+
+    for forward in (torch.func.hessian(loss), torch.func.jacfwd(loss)):
+        with pytest.raises(NotImplementedError, match=OURS):
+            forward(x)
+    assert torch.func.jacrev(torch.func.jacrev(loss))(x).shape == (*x.shape, *x.shape)
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
@@ -492,6 +558,30 @@ def test_layers_say_what_computes_them() -> None:
     assert transposed.backend(x).name == "cpu"
     with pytest.raises(ValueError, match="expected"):
         layer.backend(x[:, :, 1:])
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan")])
+def test_what_weights_that_are_not_finite_do_on_the_padding(
+    bad: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels leave a tap on the padding out; plain PyTorch multiplies it by zero, as its convolution does."""
+    layer, x = LocallyConnected2d(1, 1, 3, (4, 4), padding=1, bias=False), torch.rand(1, 1, 4, 4)
+    with torch.no_grad():
+        layer.weight.zero_()[..., 0, 0] = bad  # on the padding in the first row and column
+    kernel = layer.weight[0, 0].detach()
+    inside = torch.full((3, 3), bad)
+    for recording in (True, False):  # the long way and the short one
+        with torch.set_grad_enabled(recording):
+            out = layer(x)[0, 0].detach()
+        assert torch.equal(out[1:, 1:].nan_to_num(7.0), inside.nan_to_num(7.0))
+        assert not out[0].any()
+        assert not out[:, 0].any()
+    monkeypatch.setenv(OVERRIDE, "reference")
+    plain = layer(x)[0, 0].detach()
+    convolved = torch.nn.functional.conv2d(x, kernel, padding=1)[0, 0]
+    assert plain[0].isnan().all()
+    assert plain[:, 0].isnan().all()
+    assert torch.equal(plain.nan_to_num(7.0), convolved.nan_to_num(7.0))
 
 
 def test_changed_attributes_are_followed_with_gradients_and_without() -> None:

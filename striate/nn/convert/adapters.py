@@ -134,28 +134,39 @@ def from_gist(
     kernel_size: Sizes,
     input_size: tuple[int, int],
     stride: Sizes = 1,
+    padding: Sizes | str = 0,
 ) -> LocallyConnected:
     """A layer from the parameters of the unfold-based module that is copied from forum posts.
 
-    That module computes `(unfolded input[:, None] * weight).sum([2, -1]) + bias`.
+    That module computes `(unfolded input[:, None] * weight).sum([2, -1]) + bias`. It has no padding: whoever
+    wants some puts zeros around its input before, `torch.nn.functional.pad`, and the layer can do it instead.
 
     Args:
         weight: (1, O, C, Ho, Wo, k*k), an array or a tensor.
         bias: (1, O, Ho, Wo) or None.
         kernel_size, stride: of the module.
-        input_size: (H, W) of its inputs.
+        input_size: (H, W) of the layer's inputs: of the module's, less the padding.
+        padding: zeros around the layer's input, as `LocallyConnected2d` takes it. Of other values, or not as much on
+            both sides of an axis: keep the `pad`, and give the padded size and no padding.
 
     Raises ValueError where shapes do not belong together, TypeError for what is no array.
 
     >>> from_gist(torch.zeros(1, 4, 3, 6, 6, 9), kernel_size=3, input_size=(8, 8)).weight.shape
     torch.Size([6, 6, 4, 3, 3, 3])
+    >>> weight = torch.zeros(1, 4, 3, 8, 8, 9)
+    >>> layer = from_gist(weight, kernel_size=3, input_size=(8, 8), padding=1)  # in place of F.pad(x, (1, 1, 1, 1))
+    >>> layer(torch.rand(2, 3, 8, 8)).shape
+    torch.Size([2, 4, 8, 8])
     """
     who = "from_gist"
     values = _tensor(who, "weight", weight, 6)
     _, outputs, channels = values.shape[:3]
     with checks.named(who):
         taps = prod(per_axis("kernel_size", kernel_size, 2))
-    layer = _layer(who, "weight", values, channels * taps, outputs, kernel_size, input_size, stride)
+    features = channels * taps
+    layer = _layer(
+        who, "weight", values, features, outputs, kernel_size, input_size, stride, padding
+    )
     _check(who, "weight", values, (1, outputs, channels, *layer.output_size, taps))
     offsets = None
     if bias is not None:
@@ -168,6 +179,8 @@ def from_gist(
 def _tensor(who: str, name: str, value: Any, axes: int | None = None) -> Tensor:
     if not (isinstance(value, Tensor) or hasattr(value, "__array__")):
         raise TypeError(f"{who}: {name}={type(value).__name__}: expected an array or a tensor")
+    if isinstance(value, Tensor):
+        checks.dense(who, name, value)
     tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
     if not tensor.is_floating_point():
         raise TypeError(f"{who}: {name} is {tensor.dtype}: expected a floating-point type")
