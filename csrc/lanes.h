@@ -17,7 +17,7 @@ inline Int images_per_pass(Int images) {
 inline Int most_lanes(const Problem& p) {
     const Windows& w = *p.windows;
     const Int tensors = p.images * (p.channels * w.inputs + p.outputs * w.positions) + w.kernels * p.outputs * p.terms;
-    return larger(1 << 20, tensors / 16);
+    return larger(1 << 17, tensors / 16);
 }
 
 struct Band {

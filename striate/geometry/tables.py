@@ -33,7 +33,7 @@ def kernel_of_position(grid: LocalGrid) -> NDArray[np.int64]:
 
 
 def tap_sources(grid: LocalGrid, axis: int) -> NDArray[np.int64]:
-    """Along one axis, the input index that each tap reads: (outputs, kernel); -1 is a zero.
+    """Along one axis, the input index that each tap reads: (outputs, kernel), not to be written to; -1 is a zero.
 
     >>> from striate.geometry import local_grid
     >>> tap_sources(local_grid(3, 3, padding=1, axes=1), 0).tolist()
@@ -43,10 +43,10 @@ def tap_sources(grid: LocalGrid, axis: int) -> NDArray[np.int64]:
         padding_sources(grid.input_size[axis], grid.padding[axis], grid.padding_mode[axis]),
         dtype=np.int64,
     )
-    starts = np.arange(grid.output_size[axis]) * grid.stride[axis]
-    taps = np.arange(grid.kernel_size[axis]) * grid.dilation[axis]
-    sources: NDArray[np.int64] = padded[starts[:, None] + taps]
-    return sources
+    # A view: a long axis with many taps would be a large table.
+    span = (grid.kernel_size[axis] - 1) * grid.dilation[axis] + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, span)
+    return windows[:: grid.stride[axis], :: grid.dilation[axis]][: grid.output_size[axis]]
 
 
 def input_of_tap(grid: LocalGrid) -> NDArray[np.int64]:

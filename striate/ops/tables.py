@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 Integers = NDArray[np.int32]
 
 #: Entries of a table that are looked at together, so that little memory is needed beside it.
-_AT_ONCE = 1 << 22
+_AT_ONCE = 1 << 16
 #: The most positions, or taps, that the tables can number.
 LIMIT = 2**31 - 2
 
@@ -128,7 +128,7 @@ def _checked(name: str, table: ArrayLike, size: int) -> NDArray[np.int64]:
     low, high = int(array.min()), int(array.max())
     if low < -1 or high >= size:
         raise ValueError(f"{name}: entries from {low} to {high}: expected -1 to {size - 1}")
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def _patterns(
