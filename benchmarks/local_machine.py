@@ -35,8 +35,9 @@ class Gauge:
     """How fast memory is read and numbers are multiplied, on the threads that torch is given, whenever it is asked.
 
     Memory is read by the fastest ways that torch has (a sum of all is a third slower): the product of two vectors,
-    and of a matrix and a vector that the cache holds. Arithmetic is multiply-adds in registers alone, or torch's product
-    of matrices where that is faster or there are no kernels; on some processors it reaches half of what they can do.
+    and of a matrix and a vector that the cache holds. Arithmetic is multiply-adds in registers alone, or torch's
+    product of matrices where that is faster or there are no kernels; on some processors it reaches half of what they
+    can do.
     """
 
     def __init__(self, megabytes: int = 512, side: int = 1536, rounds: int = 1_000_000) -> None:
