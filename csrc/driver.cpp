@@ -39,15 +39,19 @@ Floats random_floats(int64_t count) {
     return values;
 }
 
+// Small layers of every kind, and some whose copies with images as lanes are made band by band.
+enum class Size { small, banded };
+
 // Windows in rows, as of an image, with some taps on padding; or no order at all.
-Geometry random_geometry() {
+Geometry random_geometry(Size size) {
     Geometry g;
-    g.positions = between(1, 70);
-    g.taps = between(1, 40);
+    const bool banded = size == Size::banded;
+    g.positions = banded ? between(300, 400) : between(1, 70);
+    g.taps = between(1, banded ? 9 : 40);
     g.patterns = between(1, 4);
-    const bool rows = between(0, 2) > 0;
+    const bool rows = banded || between(0, 2) > 0;
     const int64_t row = between(1, g.taps);
-    g.inputs = between(1, 30) + (rows ? g.taps + g.taps / row * 3 : 20);
+    g.inputs = (banded ? g.positions : between(1, 30)) + (rows ? g.taps + g.taps / row * 3 : 20);
     int32_t highest = 0;
     for (int64_t i = 0; i < g.patterns; ++i)
         for (int64_t t = 0; t < g.taps; ++t) {
@@ -101,19 +105,20 @@ struct Layer {
     Floats x, weight, bias, gy;
     std::vector<double> y, gx, gw;
 
-    Layer() : g(random_geometry()) {
+    explicit Layer(Size size) : g(random_geometry(size)) {
         const int64_t groups = between(1, 2), images = between(0, 3) > 0 ? between(0, 40) : 1;
         call = {images, groups * between(1, 6), groups * between(1, 30), groups, 1, 0, 0, 0};
+        if (size == Size::banded) call = {between(33, 40), groups * 12, groups * 2, groups, 1, 0, 0, 0};
         const int64_t channels = call.channels / groups;
-        x = random_floats(images * call.channels * g.inputs);
+        x = random_floats(call.images * call.channels * g.inputs);
         weight = random_floats(g.kernels * call.outputs * channels * g.taps);
         bias = random_floats(between(0, 1) ? call.outputs : g.kernels * call.outputs);
-        gy = random_floats(images * call.outputs * g.positions);
+        gy = random_floats(call.images * call.outputs * g.positions);
         y.assign(gy.size(), 0);
         gx.assign(x.size(), 0);
         gw.assign(weight.size(), 0);
         const bool per_kernel = static_cast<int64_t>(bias.size()) == g.kernels * call.outputs;
-        for (int64_t n = 0; n < images; ++n)
+        for (int64_t n = 0; n < call.images; ++n)
             for (int64_t o = 0; o < call.outputs; ++o)
                 for (int64_t p = 0; p < g.positions; ++p) {
                     const int64_t at = (n * call.outputs + o) * g.positions + p;
@@ -171,7 +176,7 @@ int main(int count, char** arguments) {
     const bool forks = count <= 2;  // the thread sanitizer does not follow a fork
     int runs = 0;
     for (int i = 0; i < layers; ++i) {
-        const Layer layer;
+        const Layer layer(i % 20 == 7 ? Size::banded : Size::small);
         striate_windows* windows = make(layer.g);
         corrupt(layer.g);
         for (int instructions = STRIATE_BASELINE; instructions <= striate_best_instructions(); ++instructions)

@@ -41,11 +41,36 @@ inline void images_to_lanes(const float* from, Int image, Int images, Int positi
 // lines need not be read first.
 constexpr Int kStreamed = 1 << 20;
 
+// Lines of a row that are streamed one after the other: memory takes four together several times as fast as one here
+// and one there.
+constexpr Int kLines = 4;
+
+// The way back, past the caches: rows of `count` vectors, each row's one after the other.
+inline void stream_lanes(const float* from, Int from_row, Int images, Int count, float* to, Int image) {
+    Vec rows[V][kLines];
+    for (Int i = 0; i < images; i += V) {
+        const Int columns = smaller(V, images - i);
+        for (Int line = 0; line < count; ++line) {
+            Vec tile[V];
+            for (int r = 0; r < V; ++r) tile[r] = load(from + (line * V + r) * from_row + i);
+            transpose(tile);
+            for (int c = 0; c < V; ++c) rows[c][line] = tile[c];
+        }
+        for (Int c = 0; c < columns; ++c)
+            for (Int line = 0; line < count; ++line) stream(to + (i + c) * image + line * V, rows[c][line]);
+    }
+}
+
 // The way back: to[i * image + j] = from[j * from_row + i]. `streamed`: whole lines go past the caches.
 inline void lanes_to_images(const float* from, Int from_row, Int images, Int positions, float* to, Int image,
                             bool streamed) {
-    streamed = streamed && reinterpret_cast<uintptr_t>(to) % (V * sizeof(float)) == 0 && image % V == 0;
-    for (Int j = 0; j < positions; j += V) {
+    Int j = 0;
+    if (streamed && reinterpret_cast<uintptr_t>(to) % (V * sizeof(float)) == 0 && image % V == 0) {
+        for (Int lines; (lines = smaller(kLines, (positions - j) / V)) > 0; j += lines * V)
+            stream_lanes(from + j * from_row, from_row, images, lines, to + j, image);
+        fence();
+    }
+    for (; j < positions; j += V) {
         Int rows = smaller(V, positions - j);
         for (Int i = 0; i < images; i += V) {
             Int columns = smaller(V, images - i);
@@ -53,17 +78,13 @@ inline void lanes_to_images(const float* from, Int from_row, Int images, Int pos
             for (int r = 0; r < V; ++r) tile[r] = r < rows ? load(from + (j + r) * from_row + i) : zero();
             transpose(tile);
             for (Int c = 0; c < columns; ++c) {
-                float* row = to + (i + c) * image + j;
                 if (rows < V)
-                    store(row, tile[c], rows);
-                else if (streamed)
-                    stream(row, tile[c]);
+                    store(to + (i + c) * image + j, tile[c], rows);
                 else
-                    store(row, tile[c]);
+                    store(to + (i + c) * image + j, tile[c]);
             }
         }
     }
-    if (streamed) fence();
 }
 
 // to[0..n) = from[0..n), then zeros up to the width of one store.
