@@ -200,7 +200,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=8,
         help="of turns, for a shape and direction (8; six turns in any case)",
     )
-    parser.add_argument("--only", metavar="A,B", help="these shapes")
+    parser.add_argument(
+        "--only", metavar="A,B", help=f"these of {', '.join(shape.name for shape in SHAPES)}"
+    )
     parser.add_argument(
         "--direction", choices=DIRECTIONS, help="backward has the forward in it (both)"
     )
@@ -252,7 +254,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     path = None if options.out is None else options.out.with_suffix(".jsonl")
     if options.table:
-        publish(Journal.read(path).rows, options.out, options.into)
+        rows = Journal.read(path).rows
+        if not rows:
+            raise SystemExit(f"--table: {path} has no rows: run without --table first")
+        publish(rows, options.out, options.into)
         return
     settings = Settings(
         options.rounds,

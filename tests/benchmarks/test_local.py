@@ -217,6 +217,8 @@ def test_a_run_writes_its_tables(
     out.unlink()
     local.main(["--out", str(out), "--table"])
     assert out.read_text() == text
+    with pytest.raises(SystemExit, match="has no rows: run without --table first"):
+        local.main(["--out", str(tmp_path / "other.md"), "--table"])
 
 
 def test_the_journal_outlives_a_kill(tmp_path: Path) -> None:
