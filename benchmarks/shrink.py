@@ -83,7 +83,9 @@ def prepare(source: Path, target: Path) -> None:
         )  # fmt: skip
     if not (target / "unlabelled").exists():
         with tarfile.open(source / "cifar10-subset.tar") as archive:
-            archive.extractall(target, filter="data")
+            # Python before 3.11.4 has no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            archive.extractall(target)
         train = target / "cifar10" / "train"
         pictures = target / "unlabelled.part"
         pictures.mkdir(exist_ok=True)
