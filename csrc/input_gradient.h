@@ -172,8 +172,10 @@ inline int input_gradient_images(const Problem& p, const float* gy, const float*
     return STRIATE_OK;
 }
 
-// Adds the gradients of a window's taps to the inputs that they read.
-inline void scatter(const Windows& w, const Pattern& pattern, Int channels, const float* from, float* gx) {
+// gx += factor * from: what the taps of one window give to the inputs that they read, row by row.
+inline void add_window(const Windows& w, const Pattern& pattern, Int channels, const float* from, float factor,
+                       float* gx) {
+    const Vec factors = splat(factor);
     for (Int c = 0; c < channels; ++c) {
         for (int r = 0; r < pattern.run_count; ++r) {
             const Run run = pattern.runs[r];
@@ -182,9 +184,9 @@ inline void scatter(const Windows& w, const Pattern& pattern, Int channels, cons
                 float* to = gx + run.offset + done;
                 const float* values = from + run.tap + done;
                 if (left >= V)
-                    store(to, add(load(to), load(values)));
+                    store(to, fma(factors, load(values), load(to)));
                 else
-                    store(to, add(load(to, left), load(values, left)), left);
+                    store(to, fma(factors, load(values, left), load(to, left)), left);
             }
         }
         from += w.taps;
@@ -225,34 +227,12 @@ inline int input_gradient_taps(const Problem& p, const float* gy, const float* w
                     cover(job, images, ceil_div(channels * w.taps, V));
                 }
                 for (Int n = 0; n < images; ++n)
-                    scatter(w, w.patterns[w.pattern[at]], channels, window + n * row,
-                            gx + ((first + n) * p.channels + channel) * w.inputs + w.base[at]);
+                    add_window(w, w.patterns[w.pattern[at]], channels, window + n * row, 1.0f,
+                               gx + ((first + n) * p.channels + channel) * w.inputs + w.base[at]);
             }
         }
     });
     return STRIATE_OK;
-}
-
-// gx += factor * weight, along the rows of one window.
-inline void add_rows(const Windows& w, const Pattern& pattern, Int channels, const float* weight, float factor,
-                     float* gx) {
-    const Vec factors = splat(factor);
-    for (Int c = 0; c < channels; ++c) {
-        for (int r = 0; r < pattern.run_count; ++r) {
-            const Run run = pattern.runs[r];
-            for (Int done = 0; done < run.length; done += V) {
-                const Int left = run.length - done;
-                float* to = gx + run.offset + done;
-                const float* from = weight + run.tap + done;
-                if (left >= V)
-                    store(to, fma(factors, load(from), load(to)));
-                else
-                    store(to, fma(factors, load(from, left), load(to, left)), left);
-            }
-        }
-        weight += w.taps;
-        gx += w.inputs;
-    }
 }
 
 inline int input_gradient_rows(const Problem& p, const float* gy, const float* weight, float* gx) {
@@ -267,10 +247,10 @@ inline int input_gradient_rows(const Problem& p, const float* gy, const float* w
         for (Int at = chunks.begin(chunk); at < end; ++at)
             for (Int o = group * p.group_outputs; o < (group + 1) * p.group_outputs; ++o)
                 for (Int n = 0; n < p.images; ++n)
-                    add_rows(w, w.patterns[w.pattern[at]], channels,
-                             weight + (w.kernel[at] * p.outputs + o) * p.terms + skipped * w.taps,
-                             gy[(n * p.outputs + o) * w.positions + at],
-                             gx + (n * p.channels + group * p.group_channels + skipped) * w.inputs + w.base[at]);
+                    add_window(w, w.patterns[w.pattern[at]], channels,
+                               weight + (w.kernel[at] * p.outputs + o) * p.terms + skipped * w.taps,
+                               gy[(n * p.outputs + o) * w.positions + at],
+                               gx + (n * p.channels + group * p.group_channels + skipped) * w.inputs + w.base[at]);
     });
     return STRIATE_OK;
 }

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from striate.jobs.progress import Progress
 
 OK, FAULT, WRONG, UNMET, INTERRUPTED = 0, 1, 2, 3, 130
+#: What `striate count` prints.
+FORMATS = ("table", "json", "csv", "md", "github")
 
 # The plain help is quick; the coloured one costs as much again as all else that starts.
 app = typer.Typer(
@@ -130,13 +132,29 @@ def count(
         str, typer.Option(metavar="0|none", help="none: the inputs have no batch.")
     ] = "0",
     format_: Annotated[
-        str, typer.Option("--format", metavar="table|json", help="How to print the ledger.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="table|json|csv|md|github",
+            help="How to print the ledger; github: annotations.",
+        ),
     ] = "table",
     budget: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LIMIT", help="A gate: 200k, macs=30M, bytes=500KB, peak=1MB ...; repeatable."
         ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OTHER",
+            help="Compare with a model, a saved ledger (.json), or one in git (REVISION:FILE.json).",
+        ),
+    ] = None,
+    max_growth: Annotated[
+        str | None,
+        typer.Option(metavar="N%", help="A gate: how much larger than --against it may be."),
     ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
@@ -149,12 +167,13 @@ def count(
 
     Example: striate count zoo:article
     """
-    if format_ not in ("table", "json"):
-        raise RequestError(f"--format {format_}: expected table or json")
+    if format_ not in FORMATS:
+        raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
+    if format_ == "csv" and against is not None:
+        raise RequestError("--format csv: has no differences; take json or md with --against")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
-    from striate.jobs.count import CountRequest, count_named, exit_code
-    from striate.ledger.render import document, table
+    from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
 
     request = CountRequest(
         model=model,
@@ -162,15 +181,17 @@ def count(
         model_args=_pairs(model_arg),
         batched=batch_dim == "0",
         budget=tuple(budget or ()),
+        against=against,
+        max_growth=max_growth,
     )
-    as_json = json_ or format_ == "json"
-    with _results(as_json) as out:
-        ledger = count_named(request)
-        if as_json:
-            out.print(document.render(ledger))
+    form = "json" if json_ else format_
+    with _results(form != "table") as out:
+        counted = count_named(request)
+        if form != "table":
+            out.print(shown(counted, form))
         elif not quiet:
-            out.print(table.render(ledger, out.width))
-    code, lines = exit_code(ledger, allow_partial)
+            out.print(tables(counted, out.width))
+    code, lines = exit_code(counted, allow_partial)
     for line in lines:
         _complain(f"striate count: {line}")
     return code

@@ -232,7 +232,19 @@ WRONG: list[tuple[str, str]] = [
     ("count", r"Missing argument 'MODEL'"),
     ("count zoo:mlp --nope", r"No such option: --nope"),
     (f"{' '.join(SHRINK)} --out ''", r"'--out': expected the name of a directory"),
-    ("count zoo:mlp --format yaml", r"--format yaml: expected table or json"),
+    ("count zoo:mlp --format yaml", r"--format yaml: expected table, json, csv, md, github"),
+    ("count zoo:mlp --max-growth 2%", r"--max-growth 2%: growth against what\?"),
+    ("count zoo:mlp --against zoo:mlp --max-growth a", r"--max-growth a: expected a share"),
+    ("count zoo:mlp --against zoo:mlp --format csv", r"--format csv: has no differences"),
+    (
+        "count zoo:mlp --against base.json",
+        r"--against base.json: no such file; .*striate count zoo:mlp --format json > base.json",
+    ),
+    (
+        "count zoo:mlp --against main:base.json",
+        r"--against main:base.json: git says: .*striate count zoo:mlp --format json > base.json, and",
+    ),
+    ("count zoo:mlp --against net.json", r"--against net.json: "),
     ("count zoo:mlp --batch-dim 1", r"--batch-dim 1: expected 0 or none"),
     ("count zoo:mlp --model-arg hidden", r"--model-arg hidden: expected KEY=VALUE"),
     ("count zoo:mlp --model-arg hiden=3", r"--model-arg hiden: .*hidden"),
@@ -397,6 +409,43 @@ def test_count_is_a_gate(call: Call) -> None:
     assert json.loads(out)["gates"] == [
         {"metric": "macs", "limit": 1000, "value": 813_056, "met": False}
     ]
+
+
+def test_count_against_another(call: Call, here: Path) -> None:
+    code, base, _ = call("count", "zoo:mlp", "--json")
+    (here / "base.json").write_text(base)
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "base.json"], ["commit", "-qm", "A baseline"]):
+        subprocess.run([*git, *command], check=True)
+    smaller = ("count", "zoo:mlp", "--model-arg", "hidden=512")
+    for other in ("base.json", "HEAD:base.json", "zoo:mlp"):
+        code, out, err = call(*smaller, "--against", other, "--max-growth", "0%", "--budget", "60%")
+        assert (code, err) == (0, "")
+        assert f"against {other}" in out
+        assert "803,840 → 401,920" in " ".join(out.split())
+    code, out, _ = call(*smaller, "--against", "base.json", "--json")
+    assert json.loads(out)["against"]["totals"]["params"] == {"before": 814_090, "after": 407_050}
+    code, out, _ = call(*smaller, "--against", "base.json", "--format", "md")
+    assert code == 0
+    assert out.startswith("**zoo:mlp** against base.json\n")
+    code, out, err = call(
+        "count", "zoo:mlp", "--against", "base.json", "--budget", "50%", "--quiet"
+    )
+    assert code == 3
+    assert one_line(err) == "striate count: params: 814,090 does not meet the limit of 407,045"
+    wider = ("count", "zoo:mlp", "--model-arg", "hidden=1100", "--against", "base.json")
+    code, out, err = call(*wider, "--max-growth", "5%", "--format", "github")
+    assert code == 3
+    assert "(--max-growth, against base.json)" in err
+    assert out.startswith("::error title=striate count zoo%3Amlp::params: ")
+
+
+def test_count_as_rows(call: Call) -> None:
+    code, out, _ = call("count", "zoo:digits", "--format", "csv")
+    assert code == 0
+    assert out.startswith("name,type,input_shape,")
+    code, out, _ = call("count", "zoo:digits", "--format", "md")
+    assert "| fc1 | Linear |" in out
 
 
 def test_count_with_named_inputs(call: Call, here: Path) -> None:

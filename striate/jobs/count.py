@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +18,17 @@ from torch import Tensor, nn
 from striate.errors import RequestError, UserCodeError
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
-from striate.ledger.gates import parse_budget, resolve
+from striate.ledger import compare as comparing
+from striate.ledger.compare import Difference
+from striate.ledger.gates import Gate, parse_budget, resolve
+from striate.ledger.render import difference, markdown, records, table, workflow
+from striate.ledger.saved import read
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
 from striate.sources.names import dimensions, nearest
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>[a-z]\w*))?")
 _DTYPES = {
@@ -36,22 +47,92 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class CountRequest:
-    """What is to be counted. `batched` false: the inputs have no batch dimension."""
+    """What is to be counted. `batched` false: the inputs have no batch dimension.
+
+    `against` names what it is compared with: a model, a saved ledger, or one in a git revision (`main:ledger.json`);
+    `max_growth` is how much larger than that it may be, as in `2%`.
+    """
 
     model: str
     inputs: tuple[str, ...] = ()
     model_args: Mapping[str, object] = field(default_factory=dict)
     batched: bool = True
     budget: tuple[str, ...] = ()
+    against: str | None = None
+    max_growth: str | None = None
 
 
-def count_named(request: CountRequest) -> Ledger:
-    """The ledger, with its gates judged; a budget that is a share is refused, for want of a baseline."""
-    limits = [resolve(parse_budget(text)) for text in request.budget]
+@dataclass(frozen=True)
+class Counted:
+    """A ledger with its gates judged; where it was compared, the difference and the gates of the growth."""
+
+    ledger: Ledger
+    difference: Difference | None = None
+    growth: tuple[Gate, ...] = ()
+
+
+def count_named(request: CountRequest) -> Counted:
+    """The ledger of what was named. A budget that is a share is one of the network compared with."""
+    budgets = [parse_budget(text) for text in request.budget]
+    percent = _percent(request)
+    before = None if request.against is None else _baseline(request, request.against)
+    values = None if before is None else {k: v for k, v in before.values().items() if v is not None}
+    limits = [resolve(budget, values) for budget in budgets]
+    ledger = _ledger(request).with_gates(limits)
+    if before is None:
+        return Counted(ledger)
+    found = comparing.compare(before, ledger)
+    return Counted(ledger, found, () if percent is None else found.with_growth(percent))
+
+
+def _percent(request: CountRequest) -> Fraction | None:
+    text = request.max_growth
+    if text is None:
+        return None
+    if request.against is None:
+        raise RequestError(f"--max-growth {text}: growth against what? give --against too")
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*%?", text.strip())
+    if found is None:
+        raise RequestError(f"--max-growth {text}: expected a share such as 2% or 0%")
+    return Fraction(found[1])
+
+
+def _baseline(request: CountRequest, against: str) -> Ledger:
+    """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
+    if not against.endswith(".json"):
+        return _ledger(replace(request, model=against, model_args={}))
+    path = Path(against)
+    if path.is_file():
+        return read(path.read_bytes(), against)
+    revision, colon, name = against.partition(":")
+    if not colon:
+        raise RequestError(f"--against {against}: no such file; {_how_to_make(request, against)}")
+    shown = subprocess.run(
+        ["git", "show", f"{revision}:./{name}" if not name.startswith("/") else against],
+        capture_output=True,
+        check=False,
+    )
+    if shown.returncode:
+        reason = " ".join(shown.stderr.decode(errors="replace").split())
+        raise RequestError(
+            f"--against {against}: git says: {reason}; {_how_to_make(request, name)}, and commit it"
+        )
+    return read(shown.stdout, against)
+
+
+def _how_to_make(request: CountRequest, path: str) -> str:
+    words = ["striate", "count", request.model]
+    words += [word for text in request.inputs for word in ("--input", text)]
+    words += [f"--model-arg={key}={value}" for key, value in request.model_args.items()]
+    words += [] if request.batched else ["--batch-dim", "none"]
+    return f"make it on the network to compare with: {shlex.join(words)} --format json > {shlex.quote(path)}"
+
+
+def _ledger(request: CountRequest) -> Ledger:
     model, shape = _model(request)
     positional, keywords = _inputs(request, shape)
     try:
-        ledger = count(
+        return count(
             model,
             *positional,
             batch_dim=0 if request.batched else None,
@@ -61,7 +142,6 @@ def count_named(request: CountRequest) -> Ledger:
     except UserCodeError as error:
         hint = _batch_hint(request, positional)
         raise UserCodeError(f"{error}{hint}") from error
-    return ledger.with_gates(limits)
 
 
 def _batch_hint(request: CountRequest, positional: Sequence[Tensor]) -> str:
@@ -138,21 +218,60 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
     return positional, keywords
 
 
-def exit_code(ledger: Ledger, allow_partial: bool) -> tuple[int, list[str]]:
+def tables(counted: Counted, width: int) -> RenderableType:
+    """For a terminal of so many columns."""
+    from rich.console import Group
+
+    found = table.render(counted.ledger, width)
+    if counted.difference is None:
+        return found
+    return Group(found, "", difference.render(counted.difference, counted.growth))
+
+
+def shown(counted: Counted, form: str) -> str:
+    """As text: "json", "csv", "md" or "github"; without the last end of a line."""
+    ledger, found = counted.ledger, counted.difference
+    if form == "csv":
+        text = records.render(ledger)
+    elif form == "github":
+        text = workflow.render(ledger, counted.growth)
+    elif form == "md":
+        text = (
+            markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
+        )
+    else:
+        document = ledger.to_dict()
+        if found is not None:
+            gates = [gate.to_dict() for gate in counted.growth]
+            document["against"] = {**comparing.document(found), "gates": gates}
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.removesuffix("\n")
+
+
+def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
     """0, or 3 where a gate is not met or could not be judged, with a line for each of those."""
     lines: list[str] = []
-    for gate in ledger.gates:
+    grown = (
+        f" (--max-growth, against {counted.difference.before.name})" if counted.difference else ""
+    )
+    for gate, why in [
+        *((g, "") for g in counted.ledger.gates),
+        *((g, grown) for g in counted.growth),
+    ]:
         if gate.met is True or (gate.met is None and allow_partial):
             continue
         if gate.met is None:
             lines.append(
-                f"{gate.metric}: could not be judged, as {_unknown(ledger)}; --allow-partial lets it pass"
+                f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
             )
         else:
-            lines.append(f"{gate.metric}: {gate.value:,} does not meet the limit of {gate.limit:,}")
+            lines.append(
+                f"{gate.metric}: {gate.value:,} does not meet the limit of {gate.limit:,}{why}"
+            )
     return (3 if lines else 0), lines
 
 
-def _unknown(ledger: Ledger) -> str:
-    where: list[Any] = list(ledger.unsupported)
+def _unknown(counted: Counted) -> str:
+    ledgers = [counted.ledger, *([counted.difference.before] if counted.difference else [])]
+    where: list[Any] = [entry for ledger in ledgers for entry in ledger.unsupported]
     return f"{len(where)} operators could not be counted" if where else "its value is not known"

@@ -1,0 +1,76 @@
+"""The difference of two ledgers as a table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from striate.ledger.compare import Difference, Row
+from striate.ledger.gates import Gate
+from striate.ledger.render.numbers import short
+from striate.ledger.render.words import TOTAL_NAMES, growth, verdict
+from striate.ledger.rows import Layer
+
+_STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
+
+
+def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
+    """The totals before and after, the rows that changed, and what was judged of the growth."""
+    parts: list[RenderableType] = [_totals(found)]
+    changed = [row for row in found.rows if row.change != "same"]
+    if changed:
+        parts.append(_rows(changed))
+    same = len(found.rows) - len(changed)
+    parts.append(Text(f"{same} {'layer' if same == 1 else 'layers'} unchanged"))
+    if found.before.batch != found.after.batch:
+        words = f"note: batches of {found.before.batch} and {found.after.batch}"
+        parts.append(Text(f"{words}: work and memory are not of the same input", style="yellow"))
+    parts.extend(Text(verdict(gate), style="" if gate.met else "bold red") for gate in gates)
+    return Group(*parts)
+
+
+def _totals(found: Difference) -> Table:
+    table = Table(
+        title=Text(f"against {found.before.name}"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("")
+    for name in ("before", "after", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, (before, after) in found.totals.items():
+        table.add_row(TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+    return table
+
+
+def _rows(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("layer", overflow="fold")
+    table.add_column("kind", overflow="fold")
+    table.add_column("params", justify="right")
+    table.add_column("MACs", justify="right")
+    for row in rows:
+        table.add_row(
+            Text(row.change, style=_STYLES[row.change]),
+            *(
+                Text(text)
+                for text in (
+                    _arrow(row, lambda layer: layer.name or "(model)"),
+                    _arrow(row, lambda layer: layer.type),
+                    _arrow(row, lambda layer: f"{layer.params:,}"),
+                    _arrow(row, lambda layer: short(layer.macs)),
+                )
+            ),
+        )
+    return table
+
+
+def _arrow(row: Row, of: Callable[[Layer], str]) -> str:
+    shown = dict.fromkeys(of(layer) for layer in (row.before, row.after) if layer is not None)
+    return " → ".join(shown)

@@ -1,0 +1,118 @@
+"""A ledger, or the difference of two, as GitHub's Markdown: for a pull request or a README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from striate.ledger.account import Ledger
+from striate.ledger.compare import Difference
+from striate.ledger.gates import Gate
+from striate.ledger.render.numbers import factor, shape, short
+from striate.ledger.render.words import TOTAL_NAMES, growth, verdict
+from striate.ledger.rows import Layer
+
+
+def render(ledger: Ledger) -> str:
+    """The rows with weights, work or pooling, the totals, the ideas, and what was judged."""
+    rows = [
+        (
+            _name(layer),
+            _text(layer.type),
+            shape(layer.output_shape),
+            f"{layer.params:,}",
+            short(layer.macs),
+            *(
+                f"÷{factor(value)}" if value is not None else ""
+                for value in (layer.locality_factor, layer.sharing_factor, layer.pooling_factor)
+            ),
+        )
+        for layer in ledger.layers
+        if layer.params or layer.macs or layer.pooling_factor is not None
+    ]
+    totals = ledger.totals
+    last = (
+        "**all**", "", "", f"**{totals.params:,}**", f"**{short(totals.macs)}**",
+        *(f"÷{factor(idea.factor)}" if idea.factor is not None else ""
+          for idea in (ledger.ideas.locality, ledger.ideas.sharing, ledger.ideas.pooling)),
+    )  # fmt: skip
+    head = ("layer", "kind", "output", "params", "MACs", "local", "shared", "pooled")
+    parts = [_table(head, [*rows, last], left=3), CONVENTION]
+    parts += [f"- {line}" for line in _remarks(ledger)]
+    return "\n\n".join(parts) + "\n"
+
+
+def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
+    """The totals before and after, then the layers that changed."""
+    totals = [
+        (TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+        for name, (before, after) in found.totals.items()
+    ]
+    parts = [
+        f"**{_text(found.after.name)}** against {_text(found.before.name)}",
+        _table(("", "before", "after", ""), totals, left=1),
+    ]
+    changed = [row for row in found.rows if row.change != "same"]
+    if changed:
+        cells = [
+            (
+                row.change,
+                _arrow(*(None if one is None else _name(one) for one in (row.before, row.after))),
+                _arrow(
+                    *(None if one is None else _text(one.type) for one in (row.before, row.after))
+                ),
+                _arrow(
+                    *(None if one is None else f"{one.params:,}" for one in (row.before, row.after))
+                ),
+                _arrow(
+                    *(None if one is None else short(one.macs) for one in (row.before, row.after))
+                ),
+            )
+            for row in changed
+        ]
+        parts.append(_table(("", "layer", "kind", "params", "MACs"), cells, left=3))
+    same = len(found.rows) - len(changed)
+    parts.append(f"{same} {'layer' if same == 1 else 'layers'} unchanged. {CONVENTION}")
+    parts += [f"- {line}" for line in _remarks(found.after, growth_gates)]
+    return "\n\n".join(parts) + "\n"
+
+
+CONVENTION = "MACs are those of contractions; FLOPs are 2 × MACs."
+
+
+def _remarks(ledger: Ledger, more: Sequence[Gate] = ()) -> Iterable[str]:
+    yield from (_text(f"note: {note}") for note in ledger.notes)
+    for entry in ledger.unsupported:
+        yield _text(
+            f"partial: {entry.operator} in {entry.where}: {entry.effect} ({', '.join(entry.metrics)})"
+        )
+    yield from (verdict(gate) for gate in (*ledger.gates, *more))
+
+
+def _arrow(before: str | None, after: str | None) -> str:
+    if before == after or after is None:
+        return before or ""
+    return after if before is None else f"{before} → {after}"
+
+
+def _name(layer: Layer) -> str:
+    return _text(layer.name or "(model)")
+
+
+def _text(text: str) -> str:
+    """What Markdown and HTML take for nothing but text, on one line.
+
+    >>> _text("a|b<c>\\n`d`_e_")
+    'a&#124;b&lt;c&gt; &#96;d&#96;&#95;e&#95;'
+    """
+    found = " ".join(text.split())
+    for sign, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
+        found = found.replace(sign, code)
+    for sign in "`*_[]\\~":
+        found = found.replace(sign, f"&#{ord(sign)};")
+    return found
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """Columns from the `left`-th on are numbers."""
+    rule = ["---" if column < left else "---:" for column in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

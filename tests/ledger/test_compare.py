@@ -1,0 +1,204 @@
+"""Ledgers read back, compared, and printed for pull requests, spreadsheets and workflows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger_networks import NETWORKS
+from rich.console import Console
+from torch import nn
+
+from striate.errors import RequestError
+from striate.ledger import Ledger, Limit, count
+from striate.ledger.compare import compare, document
+from striate.ledger.render import difference, markdown, records, workflow
+from striate.ledger.render.document import render
+from striate.ledger.saved import read
+
+
+def ledger(name: str) -> Ledger:
+    make, inputs = NETWORKS[name]
+    return count(make(), *inputs, name=name)
+
+
+def of(*layers: nn.Module, width: int = 4) -> Ledger:
+    return count(nn.Sequential(*layers), (1, width), name="net")
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_a_document_reads_back_as_the_ledger(name: str) -> None:
+    found = ledger(name).with_gates([Limit("params", 10, "10")])
+    assert read(render(found), name) == found
+    assert compare(found, read(render(found), name)).totals == compare(found, found).totals
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: "nothing", "its schema is None; expected a striate.ledger/1 document"),
+        (lambda d: {**d, "schema": "striate.ledger/9"}, "its schema is 'striate.ledger/9'"),
+        (lambda d: {k: v for k, v in d.items() if k != "totals"}, "KeyError: 'totals'"),
+        (lambda d: {**d, "totals": {**d["totals"], "params": "12"}}, "params is '12'"),
+        (lambda d: {**d, "totals": {**d["totals"], "params": True}}, "params is True"),
+        (lambda d: {**d, "layers": [None]}, "TypeError"),
+        (lambda d: {**d, "layers": [{**d["layers"][0], "name": None}]}, "name is None"),
+    ],
+)
+def test_what_is_no_ledger_is_refused(change, words: str) -> None:
+    changed = change(json.loads(render(ledger("lenet"))))
+    with pytest.raises(RequestError, match=r"base\.json: ") as caught:
+        read(json.dumps(changed), "base.json")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_json_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"base\.json: no JSON"):
+        read("{", "base.json")
+
+
+def changes(before: Ledger, after: Ledger) -> list[tuple[str | None, str | None, str]]:
+    return [
+        (row.before and row.before.name, row.after and row.after.name, row.change)
+        for row in compare(before, after).rows
+    ]
+
+
+def test_a_layer_put_between_renames_the_ones_behind_it() -> None:
+    before = of(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    after = of(nn.Linear(4, 3), nn.Tanh(), nn.ReLU(), nn.Linear(3, 2))
+    assert changes(before, after) == [
+        ("0", "0", "same"),
+        (None, "1", "added"),
+        ("1", "2", "renamed"),
+        ("2", "3", "renamed"),
+    ]
+    assert changes(after, before)[1] == ("1", None, "removed")
+
+
+def test_a_layer_of_another_kind_in_the_same_place_has_changed() -> None:
+    before = of(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    after = of(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(4, 2))
+    assert changes(before, after)[0] == ("0", "0", "changed")
+
+
+def test_a_layer_of_another_size_and_name_is_found_between_its_neighbours() -> None:
+    before, after = of(nn.Linear(4, 3), nn.Linear(3, 4)), of(nn.Linear(4, 5), nn.Linear(5, 4))
+    renamed = replace(
+        after, layers=tuple(replace(layer, name=f"body.{layer.name}") for layer in after.layers)
+    )
+    assert changes(before, renamed) == [("0", "body.0", "changed"), ("1", "body.1", "changed")]
+
+
+layers = st.lists(
+    st.sampled_from(
+        [lambda: nn.Linear(4, 4), nn.ReLU, nn.Tanh, lambda: nn.Linear(4, 4, bias=False)]
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(first=layers, second=layers)
+def test_every_row_is_there_once_and_in_order(first: list, second: list) -> None:
+    before, after = (of(*(make() for make in makes)) for makes in (first, second))
+    found = compare(before, after)
+    assert tuple(row.before for row in found.rows if row.before) == before.layers
+    assert tuple(row.after for row in found.rows if row.after) == after.layers
+    moved = sum(
+        (r.after.params if r.after else 0) - (r.before.params if r.before else 0)
+        for r in found.rows
+    )
+    was, now = found.totals["params"]
+    assert moved == now - was
+    assert all(row.change == "same" for row in compare(before, before).rows)
+
+
+def test_growth_is_judged_metric_by_metric() -> None:
+    before, after = of(nn.Linear(4, 100)), of(nn.Linear(4, 101))
+    gates = {gate.metric: gate for gate in compare(before, after).with_growth(Fraction(1))}
+    assert gates["params"].limit == 505  # floor of 505.0: 1 % of 500
+    assert (gates["params"].value, gates["params"].met) == (505, True)
+    gates = {gate.metric: gate for gate in compare(before, after).with_growth(Fraction(0))}
+    assert not gates["params"].met
+    assert not gates["macs"].met
+    assert all(gate.met for gate in compare(after, before).with_growth(Fraction(0)))
+
+
+def test_growth_of_what_is_known_in_part_is_not_judged() -> None:
+    partial = next(found for name in NETWORKS if (found := ledger(name)).uncertain)
+    for one, other in ((partial, of(nn.Linear(4, 2))), (of(nn.Linear(4, 2)), partial)):
+        for gate in compare(one, other).with_growth(Fraction(10**9)):
+            assert gate.met is (None if gate.metric in partial.uncertain else True)
+
+
+def drawn(before: Ledger, after: Ledger, width: int) -> str:
+    stream = io.StringIO()
+    found = compare(before, after)
+    Console(file=stream, width=width).print(
+        difference.render(found, found.with_growth(Fraction(0)))
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_difference_as_a_table(width: int) -> None:
+    text = drawn(of(nn.Linear(4, 4), nn.ReLU()), of(nn.Linear(4, 8), nn.ReLU()), width)
+    assert max(map(len, text.splitlines())) <= width
+    for words in (
+        "20 → 40",
+        "+100 %",
+        "0 layers unchanged",
+        "params: 40 does not meet the limit of 20",
+    ):
+        assert words in text
+
+
+def test_the_difference_as_markdown() -> None:
+    found = compare(of(nn.Linear(4, 4), nn.ReLU()), of(nn.Linear(4, 8), nn.ReLU()))
+    text = markdown.difference(found, found.with_growth(Fraction(0)))
+    assert "| parameters | 20 | 40 | +100 % |" in text
+    assert "| changed | 0 | Linear | 20 → 40 | 16 → 32 |" in text
+    assert "- params: 40 does not meet the limit of 20" in text
+    assert document(found)["totals"]["params"] == {"before": 20, "after": 40}
+
+
+class Hostile(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_module("a|b\n::error::x<script>", nn.Linear(4, 2))
+
+    def forward(self, x):
+        return next(iter(self.children()))(x)
+
+
+def test_names_from_outside_stay_text() -> None:
+    found = count(Hostile(), (1, 4), name="x\n::error::y,z").with_gates([Limit("params", 1, "1")])
+    table = markdown.render(found)
+    assert "<script>" not in table
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+    lines = workflow.render(found).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("::error title=striate count x%0A%3A%3Aerror%3A%3Ay%2Cz::params")
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_csv_has_every_row_and_the_sums_of_the_totals(name: str) -> None:
+    found = ledger(name)
+    rows = list(csv.DictReader(io.StringIO(records.render(found))))
+    assert [row["type"] for row in rows] == [layer.type for layer in found.layers]
+    assert sum(int(row["params"]) for row in rows) == found.totals.params
+    assert sum(int(row["macs"]) for row in rows) == found.totals.macs
+
+
+def test_a_name_is_no_formula() -> None:
+    found = of(nn.Linear(4, 2))
+    named = replace(found, layers=(replace(found.layers[0], name="=1+1"),))
+    assert "'=1+1" in records.render(named)
