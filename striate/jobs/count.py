@@ -21,7 +21,8 @@ from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
-from striate.ledger.render import difference, markdown, records, table, workflow
+from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
@@ -164,10 +165,8 @@ def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:
 
 def run_shape(directory: Path) -> tuple[int, ...]:
     """The shape of one example that the run in `directory` was made for."""
-    import json
-
-    document = json.loads((directory / "run.json").read_bytes())
-    return tuple(document["data_split"]["shape"])
+    asked = json.loads((directory / "run.json").read_bytes())
+    return tuple(asked["data_split"]["shape"])
 
 
 def _inputs(
@@ -240,11 +239,11 @@ def shown(counted: Counted, form: str) -> str:
             markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
         )
     else:
-        document = ledger.to_dict()
+        more = {}
         if found is not None:
             gates = [gate.to_dict() for gate in counted.growth]
-            document["against"] = {**comparing.document(found), "gates": gates}
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+            more["against"] = {**comparing.document(found), "gates": gates}
+        text = document.render(ledger, **more)
     return text.removesuffix("\n")
 
 
@@ -265,9 +264,7 @@ def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
                 f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
             )
         else:
-            lines.append(
-                f"{gate.metric}: {gate.value:,} does not meet the limit of {gate.limit:,}{why}"
-            )
+            lines.append(f"{verdict(gate)}{why}")
     return (3 if lines else 0), lines
 
 

@@ -13,7 +13,7 @@ from striate.ledger.rows import Layer
 
 Change = Literal["same", "changed", "renamed", "added", "removed"]
 
-#: What is compared, as `Totals` and `Layer` name it; a layer lacks those of the whole network.
+#: What is compared, as `Totals` names it.
 TOTALS = (
     "params",
     "macs_per_example",
@@ -66,6 +66,11 @@ class Difference:
     before: Ledger
     after: Ledger
     rows: tuple[Row, ...]
+
+    @property
+    def changed(self) -> tuple[Row, ...]:
+        """The rows that are not the same."""
+        return tuple(row for row in self.rows if row.change != "same")
 
     @property
     def totals(self) -> dict[str, tuple[int, int]]:
@@ -217,7 +222,6 @@ def document(found: Difference) -> Mapping[str, object]:
                 "before": None if row.before is None else row.before.to_dict(),
                 "after": None if row.after is None else row.after.to_dict(),
             }
-            for row in found.rows
-            if row.change != "same"
+            for row in found.changed
         ],
     }

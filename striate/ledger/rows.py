@@ -39,6 +39,11 @@ class Layer:
     shared_with: tuple[str, ...]
     calls: int
 
+    @property
+    def matters(self) -> bool:
+        """Whether it has weights, contractions or pooling."""
+        return bool(self.params or self.macs) or self.pooling_factor is not None
+
     def to_dict(self) -> dict[str, object]:
         return {
             name: list(value) if isinstance(value := getattr(self, name), tuple) else value

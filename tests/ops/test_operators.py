@@ -245,22 +245,28 @@ def test_opcheck(grid: LocalGrid) -> None:
         torch.library.opcheck(operator, (*arguments, *routes.written(layer)))
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_compiled_in_one_graph_that_holds_the_operator(name: str) -> None:
-    grid = GRIDS[name]
-    layer, given = Layer(grid, 2), tensors(grid, 2)
+def watched() -> tuple[Any, list[str]]:
+    """A backend of `torch.compile`, and the names of the operators in the graphs that it is going to see."""
+    from torch._dynamo.backends.common import aot_autograd
+
     seen: list[str] = []
 
     def look(graph: torch.fx.GraphModule, _: Any) -> Any:
         seen.extend(str(node.target) for node in graph.graph.nodes)
         return graph.forward
 
-    from torch._dynamo.backends.common import aot_autograd
-
     torch._dynamo.reset()
+    return aot_autograd(fw_compiler=look, bw_compiler=look), seen
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_compiled_in_one_graph_that_holds_the_operator(name: str) -> None:
+    grid = GRIDS[name]
+    layer, given = Layer(grid, 2), tensors(grid, 2)
+    backend, seen = watched()
     compiled = torch.compile(
         lambda *tensors: operators.local(*tensors, *layer).cos().sum(),
-        backend=aot_autograd(fw_compiler=look, bw_compiler=look),
+        backend=backend,
         fullgraph=True,
     )
     leaves = [t.detach().requires_grad_() for t in given if t is not None]
@@ -306,18 +312,8 @@ def test_gradients_of_torch_func_inside_a_compiled_function(kind: Any) -> None:
 
 def test_a_compiled_vmap_without_gradients_keeps_the_kernels() -> None:
     layer, x = LocallyConnected2d(2, 4, 3, (6, 6)).requires_grad_(False), torch.randn(3, 2, 6, 6)
-    seen: list[str] = []
-
-    def look(graph: torch.fx.GraphModule, _: Any) -> Any:
-        seen.extend(str(node.target) for node in graph.graph.nodes)
-        return graph.forward
-
-    from torch._dynamo.backends.common import aot_autograd
-
-    torch._dynamo.reset()
-    compiled = torch.compile(
-        lambda x: torch.vmap(layer)(x), backend=aot_autograd(fw_compiler=look), fullgraph=True
-    )
+    backend, seen = watched()
+    compiled = torch.compile(lambda x: torch.vmap(layer)(x), backend=backend, fullgraph=True)
     torch.testing.assert_close(compiled(x), layer(x), **CLOSE[torch.float32])
     assert "striate.local.default" in seen
 

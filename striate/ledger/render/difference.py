@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,8 +12,7 @@ from rich.text import Text
 from striate.ledger.compare import Difference, Row
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import short
-from striate.ledger.render.words import TOTAL_NAMES, growth, verdict
-from striate.ledger.rows import Layer
+from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
 
 _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
 
@@ -21,11 +20,9 @@ _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "
 def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
     """The totals before and after, the rows that changed, and what was judged of the growth."""
     parts: list[RenderableType] = [_totals(found)]
-    changed = [row for row in found.rows if row.change != "same"]
-    if changed:
-        parts.append(_rows(changed))
-    same = len(found.rows) - len(changed)
-    parts.append(Text(f"{same} {'layer' if same == 1 else 'layers'} unchanged"))
+    if found.changed:
+        parts.append(_rows(found.changed))
+    parts.append(Text(unchanged(found)))
     if found.before.batch != found.after.batch:
         words = f"note: batches of {found.before.batch} and {found.after.batch}"
         parts.append(Text(f"{words}: work and memory are not of the same input", style="yellow"))
@@ -61,16 +58,11 @@ def _rows(rows: Sequence[Row]) -> Table:
             *(
                 Text(text)
                 for text in (
-                    _arrow(row, lambda layer: layer.name or "(model)"),
-                    _arrow(row, lambda layer: layer.type),
-                    _arrow(row, lambda layer: f"{layer.params:,}"),
-                    _arrow(row, lambda layer: short(layer.macs)),
+                    move(row, lambda layer: layer.name or "(model)"),
+                    move(row, lambda layer: layer.type),
+                    move(row, lambda layer: f"{layer.params:,}"),
+                    move(row, lambda layer: short(layer.macs)),
                 )
             ),
         )
     return table
-
-
-def _arrow(row: Row, of: Callable[[Layer], str]) -> str:
-    shown = dict.fromkeys(of(layer) for layer in (row.before, row.after) if layer is not None)
-    return " → ".join(shown)

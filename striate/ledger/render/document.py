@@ -30,6 +30,6 @@ def document(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def render(ledger: Ledger) -> str:
-    """The document as text."""
-    return json.dumps(document(ledger), indent=2, ensure_ascii=False, allow_nan=False)
+def render(ledger: Ledger, **more: object) -> str:
+    """The document as text, with `more` at its end."""
+    return json.dumps({**document(ledger), **more}, indent=2, ensure_ascii=False, allow_nan=False)

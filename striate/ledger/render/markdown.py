@@ -8,7 +8,7 @@ from striate.ledger.account import Ledger
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import factor, shape, short
-from striate.ledger.render.words import TOTAL_NAMES, growth, verdict
+from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
 
 
@@ -27,7 +27,7 @@ def render(ledger: Ledger) -> str:
             ),
         )
         for layer in ledger.layers
-        if layer.params or layer.macs or layer.pooling_factor is not None
+        if layer.matters
     ]
     totals = ledger.totals
     last = (
@@ -51,27 +51,19 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
         f"**{_text(found.after.name)}** against {_text(found.before.name)}",
         _table(("", "before", "after", ""), totals, left=1),
     ]
-    changed = [row for row in found.rows if row.change != "same"]
-    if changed:
+    if found.changed:
         cells = [
             (
                 row.change,
-                _arrow(*(None if one is None else _name(one) for one in (row.before, row.after))),
-                _arrow(
-                    *(None if one is None else _text(one.type) for one in (row.before, row.after))
-                ),
-                _arrow(
-                    *(None if one is None else f"{one.params:,}" for one in (row.before, row.after))
-                ),
-                _arrow(
-                    *(None if one is None else short(one.macs) for one in (row.before, row.after))
-                ),
+                move(row, _name),
+                move(row, lambda layer: _text(layer.type)),
+                move(row, lambda layer: f"{layer.params:,}"),
+                move(row, lambda layer: short(layer.macs)),
             )
-            for row in changed
+            for row in found.changed
         ]
         parts.append(_table(("", "layer", "kind", "params", "MACs"), cells, left=3))
-    same = len(found.rows) - len(changed)
-    parts.append(f"{same} {'layer' if same == 1 else 'layers'} unchanged. {CONVENTION}")
+    parts.append(f"{unchanged(found)}. {CONVENTION}")
     parts += [f"- {line}" for line in _remarks(found.after, growth_gates)]
     return "\n\n".join(parts) + "\n"
 
@@ -86,12 +78,6 @@ def _remarks(ledger: Ledger, more: Sequence[Gate] = ()) -> Iterable[str]:
             f"partial: {entry.operator} in {entry.where}: {entry.effect} ({', '.join(entry.metrics)})"
         )
     yield from (verdict(gate) for gate in (*ledger.gates, *more))
-
-
-def _arrow(before: str | None, after: str | None) -> str:
-    if before == after or after is None:
-        return before or ""
-    return after if before is None else f"{before} → {after}"
 
 
 def _name(layer: Layer) -> str:

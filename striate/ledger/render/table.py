@@ -14,7 +14,6 @@ from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import factor, shape, short
 from striate.ledger.render.steps import EXAMPLE, three_steps
-from striate.ledger.rows import Layer
 
 #: Below this many columns the shapes and the receptive field are left out.
 _WIDE = 110
@@ -53,7 +52,7 @@ def text(ledger: Ledger, width: int = 100) -> str:
 
 def _rows(ledger: Ledger, width: int) -> Table:
     wide = width >= _WIDE
-    shown = [layer for layer in ledger.layers if layer.params or layer.macs or _pools(layer)]
+    shown = [layer for layer in ledger.layers if layer.matters]
     hidden = len(ledger.layers) - len(shown)
     most = max((layer.params for layer in shown), default=0)
     bar = 16 if width >= _WIDE + 10 else 8 if width >= 100 else 7
@@ -103,10 +102,6 @@ def _rows(ledger: Ledger, width: int) -> Table:
             cells.append(_sees(layer.receptive_field))
         table.add_row(*cells)
     return table
-
-
-def _pools(layer: Layer) -> bool:
-    return layer.pooling_factor is not None
 
 
 def _times(value: int | float | None, brief: bool = False) -> str:
