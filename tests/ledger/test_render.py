@@ -69,18 +69,19 @@ def test_names_from_outside_are_not_markup() -> None:
 
 FIELDS = {
     "schema", "striate", "status", "unsupported", "batch", "totals", "ideas", "receptive_field",
-    "layers", "gates",
+    "layers", "gates", "elementwise", "containers",
 }  # fmt: skip
 LAYER = {
     "name", "type", "input_shape", "output_shape", "params", "weights", "bias", "connections",
     "connections_inside", "connections_with_bias", "dense_params", "locality_factor",
     "sharing_factor", "pooling_factor", "macs", "flops", "activation_bytes", "receptive_field",
-    "shared_with", "calls",
+    "shared_with", "calls", "elementwise", "saved_bytes",
 }  # fmt: skip
 TOTALS = {
     "params", "trainable", "buffers", "weight_bytes", "connections", "connections_inside",
     "dense_params", "macs", "flops", "activation_bytes", "peak_activation_bytes",
-    "macs_per_example", "flops_per_example", "activation_bytes_per_example",
+    "macs_per_example", "flops_per_example", "activation_bytes_per_example", "elementwise",
+    "saved_bytes",
 }  # fmt: skip
 
 

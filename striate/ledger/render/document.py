@@ -25,6 +25,8 @@ def document(ledger: Ledger) -> dict[str, Any]:
         "ideas": ledger.ideas.to_dict(),
         "receptive_field": ledger.receptive_field,
         "layers": [layer.to_dict() for layer in ledger.layers],
+        "elementwise": [work.to_dict() for work in ledger.elementwise],
+        "containers": [container.to_dict() for container in ledger.containers],
         "gates": [gate.to_dict() for gate in ledger.gates],
         "notes": list(ledger.notes),
     }

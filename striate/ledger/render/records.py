@@ -17,7 +17,7 @@ def render(ledger: Ledger) -> str:
     >>> from torch import nn
     >>> from striate.ledger import count
     >>> print(render(count(nn.Sequential(nn.Linear(3, 2)), (1, 3))).splitlines()[1])
-    0,Linear,1x3,1x2,8,6,2,6,6,8,6,1,1,,6,12,8,,,1
+    0,Linear,1x3,1x2,8,6,2,6,6,8,6,1,1,,6,12,8,,,1,0,
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
