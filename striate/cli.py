@@ -503,7 +503,9 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _complain(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    from striate.ledger.render.plain import plain
+
+    print(plain(" ".join(line.split())), file=sys.stderr)
 
 
 def _command() -> str:

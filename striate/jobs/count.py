@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
-from striate.sources.names import dimensions, nearest
+from striate.sources.names import dimensions, listing, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +83,7 @@ def count_named(request: CountRequest) -> Counted:
     if before is None:
         return Counted(ledger)
     found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.with_growth(percent))
+    return Counted(ledger, found, () if percent is None else found.growth_gates(percent))
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -250,25 +250,34 @@ def shown(counted: Counted, form: str) -> str:
 def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
     """0, or 3 where a gate is not met or could not be judged, with a line for each of those."""
     lines: list[str] = []
-    grown = (
-        f" (--max-growth, against {counted.difference.before.name})" if counted.difference else ""
-    )
+    found = counted.difference
+    grown = f" (--max-growth, against {found.before.name})" if found is not None else ""
     for gate, why in [
         *((g, "") for g in counted.ledger.gates),
         *((g, grown) for g in counted.growth),
     ]:
-        if gate.met is True or (gate.met is None and allow_partial):
-            continue
-        if gate.met is None:
-            lines.append(
-                f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
-            )
-        else:
+        if gate.met is False:
             lines.append(f"{verdict(gate)}{why}")
+        elif gate.met is None and not allow_partial:
+            reason = _unknown(counted, gate)
+            lines.append(
+                f"{gate.metric}: could not be judged{why}, as {reason}; --allow-partial lets it pass"
+            )
     return (3 if lines else 0), lines
 
 
-def _unknown(counted: Counted) -> str:
-    ledgers = [counted.ledger, *([counted.difference.before] if counted.difference else [])]
-    where: list[Any] = [entry for ledger in ledgers for entry in ledger.unsupported]
-    return f"{len(where)} operators could not be counted" if where else "its value is not known"
+def _unknown(counted: Counted, gate: Gate) -> str:
+    """Why a gate could not be judged."""
+    found = counted.difference
+    ledgers = [counted.ledger, *([found.before] if found is not None else [])]
+    where = [
+        f"{entry.operator} in {entry.where}"
+        for ledger in ledgers
+        for entry in ledger.unsupported
+        if gate.metric in entry.metrics
+    ]
+    if where:
+        return f"there is no rule for {listing(dict.fromkeys(where), most=2)}"
+    if found is not None and gate in counted.growth and gate.metric in found.incomparable:
+        return f"the batches are {found.before.batch} and {found.after.batch}"
+    return "its value is not known"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 
 from striate.ledger.account import Ledger
-from striate.ledger.compare import Difference
+from striate.ledger.compare import TOTALS, Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import factor, shape, short
-from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
+from striate.ledger.render.plain import plain
+from striate.ledger.render.words import growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
 
 
@@ -44,7 +47,7 @@ def render(ledger: Ledger) -> str:
 def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
     """The totals before and after, then the layers that changed."""
     totals = [
-        (TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+        (TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
         for name, (before, after) in found.totals.items()
     ]
     parts = [
@@ -87,15 +90,21 @@ def _name(layer: Layer) -> str:
 def _text(text: str) -> str:
     """What Markdown and HTML take for nothing but text, on one line.
 
+    As code where GitHub would make more of it than it says: the mention of a person or an issue, a link, an emoji,
+    a formula.
+
     >>> _text("a|b<c>\\n`d`_e_")
-    'a&#124;b&lt;c&gt; &#96;d&#96;&#95;e&#95;'
+    'a&#124;b&lt;c&gt;&#92;n&#96;d&#96;&#95;e&#95;'
+    >>> _text("@octocat"), _text("zoo:mlp")
+    ('<code>@octocat</code>', 'zoo:mlp')
     """
-    found = " ".join(text.split())
-    for sign, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
-        found = found.replace(sign, code)
-    for sign in "`*_[]\\~":
+    found = html.escape(plain(text), quote=False)
+    for sign in "|`*_[]\\~":
         found = found.replace(sign, f"&#{ord(sign)};")
-    return found
+    return f"<code>{found}</code>" if _MORE_THAN_TEXT.search(text) else found
+
+
+_MORE_THAN_TEXT = re.compile(r"[@#$]|\bGH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import short
+from striate.ledger.render.plain import plain
 from striate.ledger.render.words import verdict
 
 
@@ -43,4 +44,4 @@ def _command(kind: str, title: str, message: str) -> str:
         message = message.replace(sign, f"%{ord(sign):02X}")
     for sign in (":", ","):
         title = title.replace(sign, f"%{ord(sign):02X}")
-    return f"::{kind} title={title}::{message}"
+    return f"::{kind} title={plain(title)}::{plain(message)}"
