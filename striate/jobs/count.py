@@ -124,9 +124,23 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
 def _how_to_make(request: CountRequest, path: str) -> str:
     words = ["striate", "count", request.model]
     words += [word for text in request.inputs for word in ("--input", text)]
-    words += [f"--model-arg={key}={value}" for key, value in request.model_args.items()]
+    words += [f"--model-arg={key}={_written(value)}" for key, value in request.model_args.items()]
     words += [] if request.batched else ["--batch-dim", "none"]
     return f"make it on the network to compare with: {shlex.join(words)} --format json > {shlex.quote(path)}"
+
+
+def _written(value: object) -> str:
+    """A value of `--model-arg` as it is read: JSON, or a text that is none.
+
+    >>> _written(True), _written("relu"), _written("5"), _written({"width": 64})
+    ('true', 'relu', '"5"', '{"width": 64}')
+    """
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str)
 
 
 def _ledger(request: CountRequest) -> Ledger:
@@ -239,12 +253,17 @@ def shown(counted: Counted, form: str) -> str:
             markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
         )
     else:
-        more = {}
-        if found is not None:
-            gates = [gate.to_dict() for gate in counted.growth]
-            more["against"] = {**comparing.document(found), "gates": gates}
-        text = document.render(ledger, **more)
+        text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def full_document(counted: Counted) -> dict[str, object]:
+    """The ledger's document; with `against` at its end where it was compared."""
+    plain, found = counted.ledger.to_dict(), counted.difference
+    if found is not None:
+        gates = [gate.to_dict() for gate in counted.growth]
+        plain["against"] = {**comparing.document(found), "gates": gates}
+    return plain
 
 
 def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:

@@ -27,7 +27,9 @@ def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
     if found.before.batch != found.after.batch:
         words = f"note: batches of {found.before.batch} and {found.after.batch}"
         parts.append(Text(f"{words}: work and memory are not of the same input", style="yellow"))
-    parts.extend(Text(verdict(gate), style="" if gate.met else "bold red") for gate in gates)
+    parts.extend(
+        Text(verdict(gate, of_growth=True), style="" if gate.met else "bold red") for gate in gates
+    )
     return Group(*parts)
 
 

@@ -32,9 +32,9 @@ def document(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def render(ledger: Ledger, **more: object) -> str:
-    """The document as text, with `more` at its end."""
-    return written({**document(ledger), **more})
+def render(ledger: Ledger) -> str:
+    """The document as text."""
+    return written(document(ledger))
 
 
 def written(found: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ def render(ledger: Ledger) -> str:
     rows = [
         (
             _name(layer),
-            _text(layer.type),
+            text(layer.type),
             shape(layer.output_shape),
             f"{layer.params:,}",
             short(layer.macs),
@@ -39,7 +39,7 @@ def render(ledger: Ledger) -> str:
           for idea in (ledger.ideas.locality, ledger.ideas.sharing, ledger.ideas.pooling)),
     )  # fmt: skip
     head = ("layer", "kind", "output", "params", "MACs", "local", "shared", "pooled")
-    parts = [_table(head, [*rows, last], left=3), CONVENTION]
+    parts = [table(head, [*rows, last], left=3), CONVENTION]
     parts += [f"- {line}" for line in _remarks(ledger)]
     return "\n\n".join(parts) + "\n"
 
@@ -51,21 +51,21 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
         for name, (before, after) in found.totals.items()
     ]
     parts = [
-        f"**{_text(found.after.name)}** against {_text(found.before.name)}",
-        _table(("", "before", "after", ""), totals, left=1),
+        f"**{text(found.after.name)}** against {text(found.before.name)}",
+        table(("", "before", "after", ""), totals, left=1),
     ]
     if found.changed:
         cells = [
             (
                 row.change,
                 move(row, _name),
-                move(row, lambda layer: _text(layer.type)),
+                move(row, lambda layer: text(layer.type)),
                 move(row, lambda layer: f"{layer.params:,}"),
                 move(row, lambda layer: short(layer.macs)),
             )
             for row in found.changed
         ]
-        parts.append(_table(("", "layer", "kind", "params", "MACs"), cells, left=3))
+        parts.append(table(("", "layer", "kind", "params", "MACs"), cells, left=3))
     parts.append(f"{unchanged(found)}. {CONVENTION}")
     parts += [f"- {line}" for line in _remarks(found.after, growth_gates)]
     return "\n\n".join(parts) + "\n"
@@ -74,40 +74,41 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
 CONVENTION = "MACs are those of contractions; FLOPs are 2 × MACs."
 
 
-def _remarks(ledger: Ledger, more: Sequence[Gate] = ()) -> Iterable[str]:
-    yield from (_text(f"note: {note}") for note in ledger.notes)
+def _remarks(ledger: Ledger, growth_gates: Sequence[Gate] = ()) -> Iterable[str]:
+    yield from (text(f"note: {note}") for note in ledger.notes)
     for entry in ledger.unsupported:
-        yield _text(
+        yield text(
             f"partial: {entry.operator} in {entry.where}: {entry.effect} ({', '.join(entry.metrics)})"
         )
-    yield from (verdict(gate) for gate in (*ledger.gates, *more))
+    yield from (verdict(gate) for gate in ledger.gates)
+    yield from (verdict(gate, of_growth=True) for gate in growth_gates)
 
 
 def _name(layer: Layer) -> str:
-    return _text(layer.name or "(model)")
+    return text(layer.name or "(model)")
 
 
-def _text(text: str) -> str:
+def text(words: str) -> str:
     """What Markdown and HTML take for nothing but text, on one line.
 
     As code where GitHub would make more of it than it says: the mention of a person or an issue, a link, an emoji,
     a formula.
 
-    >>> _text("a|b<c>\\n`d`_e_")
+    >>> text("a|b<c>\\n`d`_e_")
     'a&#124;b&lt;c&gt;&#92;n&#96;d&#96;&#95;e&#95;'
-    >>> _text("@octocat"), _text("zoo:mlp")
+    >>> text("@octocat"), text("zoo:mlp")
     ('<code>@octocat</code>', 'zoo:mlp')
     """
-    found = html.escape(plain(text), quote=False)
+    found = html.escape(plain(words), quote=False)
     for sign in "|`*_[]\\~":
         found = found.replace(sign, f"&#{ord(sign)};")
-    return f"<code>{found}</code>" if _MORE_THAN_TEXT.search(text) else found
+    return f"<code>{found}</code>" if _MORE_THAN_TEXT.search(words) else found
 
 
 _MORE_THAN_TEXT = re.compile(r"[@#$]|\bGH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
     """Columns from the `left`-th on are numbers."""
     rule = ["---" if column < left else "---:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))

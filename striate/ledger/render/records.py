@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import fields
 
 from striate.ledger.account import Ledger
 from striate.ledger.render.numbers import shape
 from striate.ledger.render.plain import plain
 from striate.ledger.rows import Layer
+
+HEAD = tuple(field.name for field in fields(Layer))
 
 
 def render(ledger: Ledger) -> str:
@@ -24,10 +27,15 @@ def render(ledger: Ledger) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = [field.name for field in fields(Layer)]
-    writer.writerow(names)
-    writer.writerows([_cell(getattr(layer, name)) for name in names] for layer in ledger.layers)
+    writer.writerow(HEAD)
+    writer.writerows(rows(ledger))
     return stream.getvalue()
+
+
+def rows(ledger: Ledger) -> Iterator[list[object]]:
+    """The cells of each layer, in the order of `HEAD`."""
+    for layer in ledger.layers:
+        yield [_cell(getattr(layer, name)) for name in HEAD]
 
 
 def _cell(value: object) -> object:

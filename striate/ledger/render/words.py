@@ -38,14 +38,15 @@ def unchanged(found: Difference) -> str:
     return f"{same} {'layer' if same == 1 else 'layers'} unchanged"
 
 
-def verdict(gate: Gate) -> str:
-    """One line about a limit.
+def verdict(gate: Gate, *, of_growth: bool = False) -> str:
+    """One line about a limit, and whether it is one of growth.
 
     >>> verdict(Gate("params", 100, 200, False)), verdict(Gate("receptive_field", 64, 65, True))
     ('params: 200 does not meet the limit of 100', 'receptive_field: 65 meets the limit of at least 64')
     """
     least = "at least " if gate.metric == "receptive_field" else ""
+    limit = f"limit of {least}{gate.limit:,}{' (growth)' if of_growth else ''}"
     if gate.value is None or gate.met is None:
-        return f"{gate.metric}: cannot be judged against the limit of {least}{gate.limit:,}"
+        return f"{gate.metric}: cannot be judged against the {limit}"
     word = "meets" if gate.met else "does not meet"
-    return f"{gate.metric}: {gate.value:,} {word} the limit of {least}{gate.limit:,}"
+    return f"{gate.metric}: {gate.value:,} {word} the {limit}"
