@@ -115,7 +115,7 @@ def count(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="zoo:NAME, package.module:factory, file.py:factory or a run directory; "
             "without it, all that pyproject.toml lists.",
         ),
@@ -234,7 +234,7 @@ def _count_listed(form: str, only: Sequence[str], allow_partial: bool, quiet: bo
         outcomes = count_listed(only)
         if form != "table":
             out.print(shown_all(outcomes, form))
-        elif not quiet:
+        elif not quiet and any(outcome.counted for outcome in outcomes):
             out.print(tables_of(outcomes, out.width))
     code, lines = exit_code_of(outcomes, allow_partial)
     for line in lines:
