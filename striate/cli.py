@@ -113,12 +113,13 @@ def _top(version: Version = False) -> None:
 @app.command()
 def count(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MODEL",
-            help="zoo:NAME, package.module:factory, file.py:factory or a run directory.",
+            help="zoo:NAME, package.module:factory, file.py:factory or a run directory; "
+            "without it, all that pyproject.toml lists.",
         ),
-    ],
+    ] = None,
     input_: Annotated[
         list[str] | None,
         typer.Option(
@@ -159,6 +160,10 @@ def count(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of the models in pyproject.toml; repeatable."),
+    ] = None,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -173,6 +178,22 @@ def count(
         raise RequestError("--format csv: has no differences; take json or md with --against")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
+    if model is None:
+        _belong_to_a_model(
+            {
+                "--input": input_,
+                "--model-arg": model_arg,
+                "--batch-dim": batch_dim != "0",
+                "--budget": budget,
+                "--against": against,
+                "--max-growth": max_growth,
+            }
+        )
+        return _count_listed("json" if json_ else format_, only or (), allow_partial, quiet)
+    if only:
+        raise RequestError(
+            f"--only {only[0]}: selects from pyproject.toml; leave out MODEL {model}"
+        )
     from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
 
     request = CountRequest(
@@ -192,6 +213,30 @@ def count(
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, allow_partial)
+    for line in lines:
+        _complain(f"striate count: {line}")
+    return code
+
+
+def _belong_to_a_model(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise RequestError(
+                f"{option}: is for one network; give MODEL too, or write it in pyproject.toml, "
+                "below [tool.striate.count.models.NAME]"
+            )
+
+
+def _count_listed(form: str, only: Sequence[str], allow_partial: bool, quiet: bool) -> int:
+    from striate.jobs.count_listed import count_listed, exit_code_of, shown_all, tables_of
+
+    with _results(form != "table") as out:
+        outcomes = count_listed(only)
+        if form != "table":
+            out.print(shown_all(outcomes, form))
+        elif not quiet and any(outcome.counted for outcome in outcomes):
+            out.print(tables_of(outcomes, out.width))
+    code, lines = exit_code_of(outcomes, allow_partial)
     for line in lines:
         _complain(f"striate count: {line}")
     return code
@@ -503,7 +548,9 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _complain(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    from striate.ledger.render.plain import plain
+
+    print(plain(" ".join(line.split())), file=sys.stderr)
 
 
 def _command() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
-from striate.sources.names import dimensions, nearest
+from striate.sources.names import dimensions, listing, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +83,7 @@ def count_named(request: CountRequest) -> Counted:
     if before is None:
         return Counted(ledger)
     found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.with_growth(percent))
+    return Counted(ledger, found, () if percent is None else found.growth_gates(percent))
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -124,9 +124,23 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
 def _how_to_make(request: CountRequest, path: str) -> str:
     words = ["striate", "count", request.model]
     words += [word for text in request.inputs for word in ("--input", text)]
-    words += [f"--model-arg={key}={value}" for key, value in request.model_args.items()]
+    words += [f"--model-arg={key}={_written(value)}" for key, value in request.model_args.items()]
     words += [] if request.batched else ["--batch-dim", "none"]
     return f"make it on the network to compare with: {shlex.join(words)} --format json > {shlex.quote(path)}"
+
+
+def _written(value: object) -> str:
+    """A value of `--model-arg` as it is read: JSON, or a text that is none.
+
+    >>> _written(True), _written("relu"), _written("5"), _written({"width": 64})
+    ('true', 'relu', '"5"', '{"width": 64}')
+    """
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str)
 
 
 def _ledger(request: CountRequest) -> Ledger:
@@ -239,36 +253,50 @@ def shown(counted: Counted, form: str) -> str:
             markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
         )
     else:
-        more = {}
-        if found is not None:
-            gates = [gate.to_dict() for gate in counted.growth]
-            more["against"] = {**comparing.document(found), "gates": gates}
-        text = document.render(ledger, **more)
+        text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def full_document(counted: Counted) -> dict[str, object]:
+    """The ledger's document; with `against` at its end where it was compared."""
+    plain, found = counted.ledger.to_dict(), counted.difference
+    if found is not None:
+        gates = [gate.to_dict() for gate in counted.growth]
+        plain["against"] = {**comparing.document(found), "gates": gates}
+    return plain
 
 
 def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
     """0, or 3 where a gate is not met or could not be judged, with a line for each of those."""
     lines: list[str] = []
-    grown = (
-        f" (--max-growth, against {counted.difference.before.name})" if counted.difference else ""
-    )
+    found = counted.difference
+    grown = f" (--max-growth, against {found.before.name})" if found is not None else ""
     for gate, why in [
         *((g, "") for g in counted.ledger.gates),
         *((g, grown) for g in counted.growth),
     ]:
-        if gate.met is True or (gate.met is None and allow_partial):
-            continue
-        if gate.met is None:
-            lines.append(
-                f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
-            )
-        else:
+        if gate.met is False:
             lines.append(f"{verdict(gate)}{why}")
+        elif gate.met is None and not allow_partial:
+            reason = _unknown(counted, gate)
+            lines.append(
+                f"{gate.metric}: could not be judged{why}, as {reason}; --allow-partial lets it pass"
+            )
     return (3 if lines else 0), lines
 
 
-def _unknown(counted: Counted) -> str:
-    ledgers = [counted.ledger, *([counted.difference.before] if counted.difference else [])]
-    where: list[Any] = [entry for ledger in ledgers for entry in ledger.unsupported]
-    return f"{len(where)} operators could not be counted" if where else "its value is not known"
+def _unknown(counted: Counted, gate: Gate) -> str:
+    """Why a gate could not be judged."""
+    found = counted.difference
+    ledgers = [counted.ledger, *([found.before] if found is not None else [])]
+    where = [
+        f"{entry.operator} in {entry.where}"
+        for ledger in ledgers
+        for entry in ledger.unsupported
+        if gate.metric in entry.metrics
+    ]
+    if where:
+        return f"there is no rule for {listing(dict.fromkeys(where), most=2)}"
+    if found is not None and gate in counted.growth and gate.metric in found.incomparable:
+        return f"the batches are {found.before.batch} and {found.after.batch}"
+    return "its value is not known"

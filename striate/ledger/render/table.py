@@ -13,6 +13,7 @@ from rich.text import Text
 from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import factor, shape, short
+from striate.ledger.render.plain import plain
 from striate.ledger.render.steps import EXAMPLE, three_steps
 
 #: Below this many columns the shapes and the receptive field are left out.
@@ -30,7 +31,7 @@ def render(ledger: Ledger, width: int = 100) -> RenderableType:
     parts.append(_ideas(ledger))
     if ledger.name == EXAMPLE:
         parts.append(Text("\n".join(three_steps(ledger))))
-    parts.extend(Text(f"note: {note}", style="yellow") for note in ledger.notes)
+    parts.extend(Text(plain(f"note: {note}"), style="yellow") for note in ledger.notes)
     if ledger.unsupported:
         parts.append(_unsupported(ledger))
     if ledger.gates:
@@ -56,7 +57,7 @@ def _rows(ledger: Ledger, width: int) -> Table:
     hidden = len(ledger.layers) - len(shown)
     most = max((layer.params for layer in shown), default=0)
     bar = 16 if width >= _WIDE + 10 else 8 if width >= 100 else 7
-    kinds = max((len(layer.type) for layer in shown), default=0)
+    kinds = max((len(plain(layer.type)) for layer in shown), default=0)
     caption = None
     if hidden:
         caption = (
@@ -65,7 +66,7 @@ def _rows(ledger: Ledger, width: int) -> Table:
             else "1 layer without weights, contraction or pooling is not shown"
         )
     table = Table(
-        title=Text(ledger.name),
+        title=Text(plain(ledger.name)),
         caption=caption,
         box=box.SIMPLE_HEAD,
         title_justify="left",
@@ -87,7 +88,10 @@ def _rows(ledger: Ledger, width: int) -> Table:
     if wide:
         table.add_column("sees", justify="right", no_wrap=True, style="dim")
     for layer in shown:
-        cells: list[RenderableType] = [Text(layer.name or "(model)"), Text(layer.type)]
+        cells: list[RenderableType] = [
+            Text(plain(layer.name or "(model)")),
+            Text(plain(layer.type)),
+        ]
         if wide:
             cells += [shape(layer.input_shape), shape(layer.output_shape)]
         cells += [
@@ -189,7 +193,8 @@ def _unsupported(ledger: Ledger) -> Table:
         table.add_column(name, overflow="fold")
     for entry in ledger.unsupported:
         table.add_row(
-            Text(entry.operator), Text(entry.where), Text(entry.effect), ", ".join(entry.metrics)
+            *(Text(plain(text)) for text in (entry.operator, entry.where, entry.effect)),
+            Text(", ".join(entry.metrics)),
         )
     return table
 
