@@ -159,6 +159,13 @@ def count(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
     ] = False,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Say what shrink could make smaller, how far, and whether it is worth it.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -171,6 +178,8 @@ def count(
         raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
     if format_ == "csv" and against is not None:
         raise RequestError("--format csv: has no differences; take json or md with --against")
+    if format_ in ("csv", "github") and sites:
+        raise RequestError(f"--format {format_}: has no sites; take table, json or md with --sites")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
     from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
@@ -183,6 +192,7 @@ def count(
         budget=tuple(budget or ()),
         against=against,
         max_growth=max_growth,
+        sites=sites,
     )
     form = "json" if json_ else format_
     with _results(form != "table") as out:

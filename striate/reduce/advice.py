@@ -28,24 +28,15 @@ Kind = Literal[
     "own code",
 ]
 
-#: What each kind of layer is, in a few words.
+#: What each kind of layer that a rung can replace is, in a few words.
 TITLES: Mapping[Kind, str] = {
     "space": "dense over space",
-    "behind": "dense behind those",
-    "places": "dense over places, alike in all channels",
-    "channels": "dense over channels, alike at all places",
-    "units": "dense, without a map",
-    "kernels": "convolutions larger than 1×1",
-    "pointwise": "1×1 convolutions",
-    "grouped": "grouped convolutions",
-    "convolution": "other convolutions",
-    "attention": "projections inside attention",
-    "recurrent": "recurrent",
-    "embedding": "embeddings",
-    "norm": "normalisation",
-    "local": "locally connected",
-    "held back": "dense or convolution, but refused",
-    "own code": "used by code of their own",
+    "behind": "dense behind that",
+    "places": "dense over places",
+    "channels": "dense over channels",
+    "units": "dense, no map",
+    "kernels": "convolution",
+    "pointwise": "1×1 convolution",
 }
 #: Where local connectivity, weight sharing and pooling can act: "behind" are the layers that read the map which a rung
 #: of a layer over space gives its outputs.
@@ -69,14 +60,20 @@ def verdict_of(reached: int, params: int) -> Verdict:
     return "partial" if params and 10 * reached >= params else "not this tool"
 
 
-def because(reached: int, params: int) -> str:
+def because(held: Mapping[Kind, int], params: int) -> str:
     """The verdict's reason, in a sentence.
 
-    >>> because(0, 7)
+    >>> because({"units": 7}, 7)
     'no weights are in layers that are dense over space, where local, shared and pooled layers save'
     """
     if not params:
         return "the network has no parameters"
+    reached, places = sum(held.get(kind, 0) for kind in THREE_IDEAS), held.get("places", 0)
+    if places and not reached:
+        return (
+            f"{share(places, params)} of the weights are in layers that are dense over space, and those are alike in "
+            "all channels: local, shared and pooled layers cannot take their place"
+        )
     if not reached:
         return "no weights are in layers that are dense over space, where local, shared and pooled layers save"
     found = f"{share(reached, params)} of the weights are in layers that are dense over space or behind those"
@@ -96,10 +93,10 @@ def advice(held: Mapping[Kind, int], low_rank: int, params: int) -> tuple[str, .
         low_rank: Parameters in layers that can be made low-rank and nothing else.
         params: All parameters.
 
-    >>> for line in advice({"recurrent": 90, "units": 10}, 0, 100):
+    >>> for line in advice({"units": 10, "recurrent": 90}, 0, 100):
     ...     print(line)
-    recurrent layers hold 90 %: try fewer units, or 8-bit weights
-    dense layers without a map hold 10 %: try fewer hidden units (structured pruning), or 8-bit weights
+    recurrent layers hold 90 % of the weights: try fewer units, or 8-bit weights
+    dense layers without a map hold 10 % of the weights: try fewer hidden units (structured pruning), or 8-bit weights
     """
     return tuple(_advice(held, low_rank, params))
 
@@ -150,27 +147,31 @@ _OTHERS: tuple[tuple[tuple[Kind, ...], str, str], ...] = (
 
 
 def _advice(held: Mapping[Kind, int], low_rank: int, params: int) -> Iterator[str]:
-    for kinds, who, remedy in _OTHERS:
-        part = sum(held.get(kind, 0) for kind in kinds)
+    found = [
+        (sum(held.get(kind, 0) for kind in kinds), who, remedy) for kinds, who, remedy in _OTHERS
+    ]
+    for part, who, remedy in sorted(found, key=lambda entry: -entry[0]):
         if part and _WORTH_A_WORD * part >= params:
-            yield f"{who} hold {share(part, params)}: try {remedy}"
+            yield f"{who} hold {share(part, params)} of the weights: try {remedy}"
     if low_rank and _WORTH_A_WORD * low_rank >= params:
         yield (
-            f"striate can make layers with {share(low_rank, params)} of the weights low-rank, and nothing else: "
-            "shrink with a mild budget shows what that costs in accuracy"
+            f"striate can make layers with {share(low_rank, params)} of the weights low-rank, and nothing else: what "
+            "that costs in accuracy, shrink with a mild budget (80%, say) tells"
         )
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent that says 100 only of all, and 0 only of none: cut off after one decimal.
+    """A share in percent that says 100 only of all, and 0 only of none: cut off after one decimal, or two figures.
 
     >>> share(99_999, 100_000), share(7, 7), share(1, 3), share(1, 10), share(1, 10_000), share(0, 3)
     ('99.9 %', '100 %', '33.3 %', '10 %', '0.01 %', '0 %')
+    >>> share(53, 1_000), share(2_543, 1_000_000)
+    ('5.3 %', '0.25 %')
     """
     if not part:
         return "0 %"
     digits = 1
-    while 100 * 10**digits * part < whole:
+    while 100 * 10**digits * part < 10 * whole:
         digits += 1
     cut = 100 * 10**digits * part // whole
     before, after = divmod(cut, 10**digits)

@@ -1,4 +1,4 @@
-"""What a network offers before any data is looked at: the weights that can shrink, how far, and whether it is worth it."""
+"""What a network offers before any data is looked at: the weights that can shrink, how far, is it worth it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Prospect:
 
     @property
     def because(self) -> str:
-        return because(self.reached, self.totals.params)
+        return because(self.by_kind, self.totals.params)
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -112,7 +112,8 @@ class Prospect:
     def by_kind(self) -> Mapping[Kind, int]:
         """Parameters by the kind of layer that they are in, those in no layer left out."""
         held: dict[Kind, int] = {}
-        for layer in (*self.sites, *self.kept):
+        layers: tuple[Shrinkable | Kept, ...] = (*self.sites, *self.kept)
+        for layer in layers:
             held[layer.kind] = held.get(layer.kind, 0) + layer.params
         return held
 
@@ -151,6 +152,7 @@ def prospect(model: nn.Module, example: Tensor, layout: Layout | None = None) ->
     """
     seen = survey(model, example, (), layout)
     least = {choice.site: choice for choice in seen.cheapest("params")}
+    smallest = seen.smallest()
     sites, none_smaller = [], []
     for site in seen.sites:
         smaller = [c for c in seen.choices[site.name] if c.costs.params < site.params]
@@ -161,7 +163,7 @@ def prospect(model: nn.Module, example: Tensor, layout: Layout | None = None) ->
             none_smaller.append(Refusal(site.name, site.type, site.params, "no rung is smaller"))
     return Prospect(
         seen.totals,
-        Costs(**{metric: seen.smallest()[metric] for metric in METRICS}),
+        Costs(**{metric: smallest[metric] for metric in METRICS}),
         tuple(sites),
         tuple(_kept(model, [*seen.refusals, *none_smaller])),
         sum(
@@ -200,9 +202,9 @@ def _shrinkable(
 def _kind_of_site(model: nn.Module, site: Site, seen: Survey) -> tuple[Kind, str | None]:
     """What the site is dense over, and its map."""
     if site.kind == "conv":
-        layout = site.input.layout
         kernel = model.get_submodule(site.name).kernel_size
-        return ("pointwise" if kernel == (1, 1) else "kernels"), layout and str(layout)
+        seen_map = None if site.input.layout is None else str(site.input.layout)
+        return ("pointwise" if kernel == (1, 1) else "kernels"), seen_map
     layout = place_of(model, site, seen.sites).layout
     if layout is not None and layout.height * layout.width > 1:
         return "space", str(layout)

@@ -75,9 +75,7 @@ def resnet(depths: Sequence[int] = (1, 1), width: int = 8, classes: int = 10) ->
         for block in range(depth):
             layers.append(Bottleneck(into, width << stage, 2 if stage and not block else 1))
             into = 4 * (width << stage)
-    return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(into, classes)
-    )
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(into, classes))
 
 
 def mlp(width: int, hidden: int) -> nn.Module:
