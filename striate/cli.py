@@ -164,6 +164,13 @@ def count(
         list[str] | None,
         typer.Option(metavar="NAME", help="Of the models in pyproject.toml; repeatable."),
     ] = None,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Say what shrink could make smaller, how far, and whether it is worth it.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -176,6 +183,8 @@ def count(
         raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
     if format_ == "csv" and against is not None:
         raise RequestError("--format csv: has no differences; take json or md with --against")
+    if format_ in ("csv", "github") and sites:
+        raise RequestError(f"--format {format_}: has no sites; take table, json or md with --sites")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
     if model is None:
@@ -204,6 +213,7 @@ def count(
         budget=tuple(budget or ()),
         against=against,
         max_growth=max_growth,
+        sites=sites,
     )
     form = "json" if json_ else format_
     with _results(form != "table") as out:

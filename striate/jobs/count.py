@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
+from striate.jobs import prospect as sites
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
@@ -24,6 +25,7 @@ from striate.ledger.gates import Gate, parse_budget, resolve
 from striate.ledger.render import difference, document, markdown, records, table, workflow
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
+from striate.reduce.prospect import Prospect
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
 from striate.sources.names import dimensions, listing, nearest
@@ -51,7 +53,7 @@ class CountRequest:
     """What is to be counted. `batched` false: the inputs have no batch dimension.
 
     `against` names what it is compared with: a model, a saved ledger, or one in a git revision (`main:ledger.json`);
-    `max_growth` is how much larger than that it may be, as in `2%`.
+    `max_growth` is how much larger than that it may be, as in `2%`. `sites`: what could shrink is looked for, too.
     """
 
     model: str
@@ -61,29 +63,39 @@ class CountRequest:
     budget: tuple[str, ...] = ()
     against: str | None = None
     max_growth: str | None = None
+    sites: bool = False
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A ledger with its gates judged; where it was compared, the difference and the gates of the growth."""
+    """A ledger with its gates judged; where it was compared, the difference and the gates of the growth.
+
+    `prospect` is what could shrink, where that was asked for.
+    """
 
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
+    prospect: Prospect | None = None
 
 
 def count_named(request: CountRequest) -> Counted:
     """The ledger of what was named. A budget that is a share is one of the network compared with."""
+    if request.sites:
+        sites.require_module(request.model)
     budgets = [parse_budget(text) for text in request.budget]
     percent = _percent(request)
     before = None if request.against is None else _baseline(request, request.against)
     values = None if before is None else {k: v for k, v in before.values().items() if v is not None}
     limits = [resolve(budget, values) for budget in budgets]
-    ledger = _ledger(request).with_gates(limits)
+    network = _network(request)
+    ledger = _ledger(request, network).with_gates(limits)
+    prospect = sites.prospect_of(*network, batched=request.batched) if request.sites else None
     if before is None:
-        return Counted(ledger)
+        return Counted(ledger, prospect=prospect)
     found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.growth_gates(percent))
+    growth = () if percent is None else found.growth_gates(percent)
+    return Counted(ledger, found, growth, prospect)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -101,7 +113,8 @@ def _percent(request: CountRequest) -> Fraction | None:
 def _baseline(request: CountRequest, against: str) -> Ledger:
     """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
     if not against.endswith(".json"):
-        return _ledger(replace(request, model=against, model_args={}))
+        other = replace(request, model=against, model_args={})
+        return _ledger(other, _network(other))
     path = Path(against)
     if path.is_file():
         return read(path.read_bytes(), against)
@@ -143,9 +156,17 @@ def _written(value: object) -> str:
     return json.dumps(value, default=str)
 
 
-def _ledger(request: CountRequest) -> Ledger:
+Network = tuple[nn.Module, list[Tensor], dict[str, Tensor]]
+
+
+def _network(request: CountRequest) -> Network:
+    """The model and its inputs, by position and by name."""
     model, shape = _model(request)
-    positional, keywords = _inputs(request, shape)
+    return model, *_inputs(request, shape)
+
+
+def _ledger(request: CountRequest, network: Network) -> Ledger:
+    model, positional, keywords = network
     try:
         return count(
             model,
@@ -235,10 +256,12 @@ def tables(counted: Counted, width: int) -> RenderableType:
     """For a terminal of so many columns."""
     from rich.console import Group
 
-    found = table.render(counted.ledger, width)
-    if counted.difference is None:
-        return found
-    return Group(found, "", difference.render(counted.difference, counted.growth))
+    parts = [table.render(counted.ledger, width)]
+    if counted.difference is not None:
+        parts += ["", difference.render(counted.difference, counted.growth)]
+    if counted.prospect is not None:
+        parts += ["", sites.tables(counted.prospect)]
+    return Group(*parts)
 
 
 def shown(counted: Counted, form: str) -> str:
@@ -252,17 +275,21 @@ def shown(counted: Counted, form: str) -> str:
         text = (
             markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
         )
+        if counted.prospect is not None:
+            text += f"\n{sites.markdown(counted.prospect)}"
     else:
         text = document.written(full_document(counted))
     return text.removesuffix("\n")
 
 
 def full_document(counted: Counted) -> dict[str, object]:
-    """The ledger's document; with `against` at its end where it was compared."""
+    """The ledger's document; `against` at its end where it was compared, `sites` where they were asked for."""
     plain, found = counted.ledger.to_dict(), counted.difference
     if found is not None:
         gates = [gate.to_dict() for gate in counted.growth]
         plain["against"] = {**comparing.document(found), "gates": gates}
+    if counted.prospect is not None:
+        plain["sites"] = counted.prospect.to_dict()
     return plain
 
 

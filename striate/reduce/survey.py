@@ -73,13 +73,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Survey:
-    """The sites of a network and the choices at each, the unchanged one first."""
+    """The sites of a network and the choices at each, the unchanged one first.
+
+    `on_meta` false: the forward had to be followed on values, and may go another way on others.
+    """
 
     sites: tuple[Site, ...]
     refusals: tuple[Refusal, ...]
     totals: Costs
     limits: tuple[Limit, ...]
     choices: Mapping[str, tuple[Choice, ...]]
+    on_meta: bool = True
 
     def site(self, name: str) -> Site:
         return next(site for site in self.sites if site.name == name)
@@ -175,6 +179,7 @@ def survey(
         totals,
         tuple(limits),
         {name: options(name, Room(0, 0, 0)) for name in places},
+        found.on_meta,
     )
 
     def offered(rooms: Mapping[str, Room]) -> Survey:

@@ -112,3 +112,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
     """Columns from the `left`-th on are numbers."""
     rule = ["---" if column < left else "---:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table whose cells are nothing but text; columns from the `left`-th on are numbers.
+
+    >>> print(text_table(("layer", "params"), [("a|b", "7")], left=1))
+    | layer | params |
+    | --- | ---: |
+    | a&#124;b | 7 |
+    """
+    return _table(head, [[_text(cell) for cell in row] for row in rows], left)
