@@ -63,6 +63,9 @@ class CountRequest:
     budget: tuple[str, ...] = ()
     against: str | None = None
     max_growth: str | None = None
+    training: bool = False
+    view: View = field(default_factory=View)
+    more: table.More = field(default_factory=table.More)
     sites: bool = False
 
 
@@ -172,6 +175,7 @@ def _ledger(request: CountRequest, network: Network) -> Ledger:
             model,
             *positional,
             batch_dim=0 if request.batched else None,
+            training=request.training,
             keywords=keywords,
             name=request.model,
         )
@@ -256,7 +260,7 @@ def tables(counted: Counted, width: int) -> RenderableType:
     """For a terminal of so many columns."""
     from rich.console import Group
 
-    parts = [table.render(counted.ledger, width)]
+    parts = [table.render(counted.ledger, width, counted.view, counted.more)]
     if counted.difference is not None:
         parts += ["", difference.render(counted.difference, counted.growth)]
     if counted.prospect is not None:

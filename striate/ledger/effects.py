@@ -83,6 +83,8 @@ class Product:
 
     operands: tuple[Tensor, ...]
     macs: int
+    #: Elements of the softmax between the two products.
+    scores: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ def _attention(operator: Operator) -> Effect:
         for index, name in enumerate(("query", "key", "value"))
     )
     scores = prod(query.shape[:-1]) * key.shape[-2]
-    return Product((query, key, value), scores * (query.shape[-1] + value.shape[-1]))
+    macs = scores * (query.shape[-1] + value.shape[-1])
+    return Product((query, key, value), macs, scores)
 
 
 # -- pooling -----------------------------------------------------------------------------------

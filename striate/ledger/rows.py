@@ -311,14 +311,13 @@ class _Ledger:
 
     def _add_elementwise(self, draft: _Draft, reading: Reading) -> None:
         found, operator = reading.effect, reading.operator
-        works = isinstance(found, Pooling) or (
-            isinstance(found, ElementWise | Plain) and found.works
-        )
-        if not works:
+        if isinstance(found, Product):
+            elements = found.scores
+        elif isinstance(found, Pooling) or (isinstance(found, ElementWise | Plain) and found.works):
+            read = max((tensor.units for tensor in reading.active), default=0)
+            elements = max(read, operator.outputs[0].units if operator.outputs else 0)
+        else:
             return
-        read = max((tensor.units for tensor in reading.active), default=0)
-        written = operator.outputs[0].units if operator.outputs else 0
-        elements = max(read, written)
         draft.elementwise += elements
         before = self.elementwise.get(operator.name, Elementwise(operator.name, 0, 0))
         self.elementwise[operator.name] = Elementwise(

@@ -122,4 +122,4 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) ->
     | --- | ---: |
     | a&#124;b | 7 |
     """
-    return _table(head, [[_text(cell) for cell in row] for row in rows], left)
+    return table(head, [[text(cell) for cell in row] for row in rows], left)
