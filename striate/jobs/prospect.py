@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError
+from striate.errors import RequestError, UserCodeError
 from striate.ledger.render import markdown as ledger_markdown
 from striate.ledger.render.numbers import short
 from striate.reduce.advice import TITLES, share
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-T = TypeVar("T", Shrinkable, Kept)
+T = TypeVar("T", bound=Shrinkable | Kept)
 #: Layers whose names differ in numbers only are shown in one row from this many on.
 _FOLDED = 3
 _SITE_COLUMNS = ("can shrink", "what it is", "params", "smallest", "as")
@@ -66,7 +66,11 @@ def prospect_of(
         )
     # Zeros without memory of their own; the model is followed on values only where it asks for some.
     example = torch.zeros((), dtype=positional[0].dtype).expand(2, *shape[1:])
-    return prospect(model, example)
+    try:
+        return prospect(model, example)
+    except UserCodeError as error:
+        # The ledger's forward, on the batch that was given, did not raise.
+        raise UserCodeError(f"{error}; sites are found on a batch of two") from error
 
 
 def tables(found: Prospect) -> RenderableType:
@@ -78,7 +82,7 @@ def tables(found: Prospect) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble((found.verdict, "bold"), f": {found.because}"),
         "",
-        *(Padding(Text(line), (0, 0, 0, 2)) for line in _sums(found)),
+        _list(_sums(found)),
     ]
     for columns, rows, numbers in (
         (_SITE_COLUMNS, _site_rows(found.sites), (2, 3)),
@@ -88,7 +92,7 @@ def tables(found: Prospect) -> RenderableType:
         parts += ["", drawn] if drawn.row_count else []
     closing = _closing(found)
     if closing:
-        parts += ["", *(Padding(Text(line), (0, 0, 0, 2)) for line in closing)]
+        parts += ["", *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in closing)]
     return Group(*parts)
 
 
@@ -104,7 +108,8 @@ def text(found: Prospect, width: int = 80) -> str:
 
 def markdown(found: Prospect) -> str:
     """The same as GitHub's Markdown."""
-    parts = [f"**{found.verdict}**: {found.because}", _bullets(_sums(found))]
+    sums = [f"{number:,} {words}" for number, words in _sums(found)]
+    parts = [f"**{found.verdict}**: {found.because}", *([_bullets(sums)] if sums else [])]
     for columns, rows in (
         (_SITE_COLUMNS, [*_site_rows(found.sites)]),
         (_KEPT_COLUMNS, [*_kept_rows(found.kept)]),
@@ -119,30 +124,37 @@ def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _sums(found: Prospect) -> list[str]:
-    """The weights that can shrink, and how far."""
+def _sums(found: Prospect) -> list[tuple[int, str]]:
+    """The weights that can shrink, and how far: numbers of parameters, and what they are."""
     params, least = found.totals.params, found.smallest
     if not params:
         return []
     lines = [
-        f"{found.inside:,} of {params:,} parameters ({share(found.inside, params)}) are in sites that can shrink; "
-        f"{found.reached:,} ({share(found.reached, params)}) in those dense over space or behind that"
+        (
+            found.inside,
+            f"({share(found.inside, params)}) of {params:,} parameters are in sites that can shrink",
+        ),
+        (
+            found.reached,
+            f"({share(found.reached, params)}) are in those that are dense over space or behind that",
+        ),
     ]
-    if found.sites:
-        lines.append(
-            f"smallest that can be reached: {least.params:,} parameters ({share(least.params, params)}), "
-            f"{short(least.macs)} MACs, {short(least.weight_bytes)}B, each on its own; how accurate it is only data "
-            "can tell"
-        )
     if found.reached:
         rest = found.smallest_by_three_ideas
+        lines.append((rest, f"({share(rest, params)}) with only those at their smallest"))
+    if found.sites:
         lines.append(
-            f"with only the layers dense over space and behind that at their smallest: {rest:,} ({share(rest, params)})"
+            (
+                least.params,
+                f"({share(least.params, params)}) with every site at its smallest, the least that can be reached; the "
+                f"least MACs are {short(least.macs)}, the least bytes {short(least.weight_bytes)}. How accurate it is "
+                "then, only data can tell",
+            )
         )
     if found.frozen:
-        lines.append(f"{found.frozen:,} parameters in sites are frozen: fitted, but not trained")
+        lines.append((found.frozen, "in sites are frozen: to be fitted, and not trained"))
     if found.elsewhere:
-        lines.append(f"{found.elsewhere:,} parameters are in no layer that was looked at")
+        lines.append((found.elsewhere, "are in no layer that was looked at"))
     return lines
 
 
@@ -213,6 +225,18 @@ def pattern(names: Sequence[str]) -> str:
 def _plain(name: str) -> str:
     """A name from outside on one line, without what would command a terminal."""
     return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def _list(sums: Sequence[tuple[int, str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column()
+    for number, words in sums:
+        grid.add_row(f"{number:,}", Text(words))
+    return grid
 
 
 def _table(

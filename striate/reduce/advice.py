@@ -65,9 +65,22 @@ def because(held: Mapping[Kind, int], params: int) -> str:
 
     >>> because({"units": 7}, 7)
     'no weights are in layers that are dense over space, where local, shared and pooled layers save'
+    >>> because({"held back": 2, "norm": 3}, 5).partition("; ")[2]
+    'as the model is written, layers with 40 % of the weights were refused that might have been'
     """
     if not params:
         return "the network has no parameters"
+    found = _because(held, params)
+    reached, back = sum(held.get(kind, 0) for kind in THREE_IDEAS), held.get("held back", 0)
+    if verdict_of(reached, params) != verdict_of(reached + back, params):
+        found += (
+            f"; as the model is written, layers with {share(back, params)} of the weights were refused that might "
+            "have been"
+        )
+    return found
+
+
+def _because(held: Mapping[Kind, int], params: int) -> str:
     reached, places = sum(held.get(kind, 0) for kind in THREE_IDEAS), held.get("places", 0)
     if places and not reached:
         return (

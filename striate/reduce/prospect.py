@@ -172,14 +172,18 @@ def prospect(model: nn.Module, example: Tensor, layout: Layout | None = None) ->
             for parameter in model.get_submodule(site.name).parameters()
             if not parameter.requires_grad
         ),
-        () if seen.on_meta else (_ON_VALUES,),
+        tuple(_notes(seen)),
     )
 
 
-_ON_VALUES = (
-    "the forward looks at values, so it was followed on an input of zeros; a layer that other inputs lead to is "
-    "missing from the sites"
-)
+def _notes(seen: Survey) -> Iterator[str]:
+    if not seen.on_meta:
+        yield (
+            "the forward looks at values, so it was followed on those of one input; where another takes another way, "
+            "other layers may be sites"
+        )
+    if seen.uncertain:
+        yield f"only a part of the network is known in {', '.join(sorted(seen.uncertain))}: operators without a rule"
 
 
 def _shrinkable(
