@@ -164,6 +164,35 @@ def count(
         list[str] | None,
         typer.Option(metavar="NAME", help="Of the models in pyproject.toml; repeatable."),
     ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Modules to this depth of names, what is below in one row."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Rows with the most first: params, macs, activation, elementwise, saved.",
+        ),
+    ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="PATTERN", help="Rows whose name or kind is like it: 'Conv*'."
+        ),
+    ] = None,
+    unfold: Annotated[
+        bool, typer.Option("--unfold", help="Show repeated blocks each, not once.")
+    ] = False,
+    ideas: Annotated[
+        bool, typer.Option("--ideas", help="Also what each layer would weigh without the ideas.")
+    ] = False,
+    elementwise: Annotated[
+        bool, typer.Option("--elementwise", help="Also the work that is no contraction.")
+    ] = False,
+    training: Annotated[
+        bool, typer.Option("--training", help="Also the bytes kept for a backward pass.")
+    ] = False,
     sites: Annotated[
         bool,
         typer.Option(
@@ -204,7 +233,21 @@ def count(
             f"--only {only[0]}: selects from pyproject.toml; leave out MODEL {model}"
         )
     from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
+    from striate.ledger.render.table import More
+    from striate.ledger.view import View
 
+    form = "json" if json_ else format_
+    view, more = View(depth, sort, filter_, not unfold), More(elementwise, ideas)
+    if not view.plain and form not in ("table", "md"):
+        raise RequestError(
+            f"--format {form}: has every row; leave out --depth, --sort, --filter and --unfold, "
+            "or take table or md"
+        )
+    if more != More() and form != "table":
+        raise RequestError(
+            f"--format {form}: leave out --ideas and --elementwise, which are for the table"
+            + ("; they are in this format" if form == "json" else "")
+        )
     request = CountRequest(
         model=model,
         inputs=tuple(input_ or ()),
@@ -213,9 +256,11 @@ def count(
         budget=tuple(budget or ()),
         against=against,
         max_growth=max_growth,
+        training=training,
+        view=view,
+        more=more,
         sites=sites,
     )
-    form = "json" if json_ else format_
     with _results(form != "table") as out:
         counted = count_named(request)
         if form != "table":

@@ -23,8 +23,10 @@ from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
 from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
+from striate.ledger.view import View
 from striate.reduce.prospect import Prospect
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
@@ -65,7 +67,7 @@ class CountRequest:
     max_growth: str | None = None
     training: bool = False
     view: View = field(default_factory=View)
-    more: table.More = field(default_factory=table.More)
+    more: More = field(default_factory=More)
     sites: bool = False
 
 
@@ -73,13 +75,16 @@ class CountRequest:
 class Counted:
     """A ledger with its gates judged; where it was compared, the difference and the gates of the growth.
 
-    `prospect` is what could shrink, where that was asked for.
+    `prospect` is what could shrink, where that was asked for; `view` and `more` are which rows to show, and what
+    else.
     """
 
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
     prospect: Prospect | None = None
+    view: View = field(default_factory=View)
+    more: More = field(default_factory=More)
 
 
 def count_named(request: CountRequest) -> Counted:
@@ -94,11 +99,9 @@ def count_named(request: CountRequest) -> Counted:
     network = _network(request)
     ledger = _ledger(request, network).with_gates(limits)
     prospect = sites.prospect_of(*network, batched=request.batched) if request.sites else None
-    if before is None:
-        return Counted(ledger, prospect=prospect)
-    found = comparing.compare(before, ledger)
-    growth = () if percent is None else found.growth_gates(percent)
-    return Counted(ledger, found, growth, prospect)
+    found = None if before is None else comparing.compare(before, ledger)
+    growth = () if found is None or percent is None else found.growth_gates(percent)
+    return Counted(ledger, found, growth, prospect, request.view, request.more)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -277,7 +280,9 @@ def shown(counted: Counted, form: str) -> str:
         text = workflow.render(ledger, counted.growth)
     elif form == "md":
         text = (
-            markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
+            markdown.render(ledger, counted.view)
+            if found is None
+            else markdown.difference(found, counted.growth)
         )
         if counted.prospect is not None:
             text += f"\n{sites.markdown(counted.prospect)}"

@@ -13,13 +13,15 @@ from striate.ledger.render.numbers import factor, shape, short
 from striate.ledger.render.plain import plain
 from striate.ledger.render.words import growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
+from striate.ledger.view import View, lines
 
 
-def render(ledger: Ledger) -> str:
+def render(ledger: Ledger, view: View | None = None) -> str:
     """The rows with weights, work or pooling, the totals, the ideas, and what was judged."""
+    shown = lines(ledger, view or View())
     rows = [
         (
-            _name(layer),
+            _name(layer) + (f" ×{times}" if times > 1 else ""),
             text(layer.type),
             shape(layer.output_shape),
             f"{layer.params:,}",
@@ -29,8 +31,7 @@ def render(ledger: Ledger) -> str:
                 for value in (layer.locality_factor, layer.sharing_factor, layer.pooling_factor)
             ),
         )
-        for layer in ledger.layers
-        if layer.matters
+        for layer, times in ((line.layer, line.times) for line in shown)
     ]
     totals = ledger.totals
     last = (
@@ -40,6 +41,8 @@ def render(ledger: Ledger) -> str:
     )  # fmt: skip
     head = ("layer", "kind", "output", "params", "MACs", "local", "shared", "pooled")
     parts = [table(head, [*rows, last], left=3), CONVENTION]
+    if any(line.times > 1 for line in shown):
+        parts.append("×N: N blocks alike, the figures are of one.")
     parts += [f"- {line}" for line in _remarks(ledger)]
     return "\n\n".join(parts) + "\n"
 

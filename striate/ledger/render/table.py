@@ -22,6 +22,8 @@ from striate.ledger.view import Line, View, lines
 
 #: Below this many columns the shapes and the receptive field are left out.
 _WIDE = 110
+#: Below this many, beside what was asked for more, the bars are.
+_BARS = 72
 #: From this many columns on, the kinds of layers are written without a break.
 _USUAL = 80
 
@@ -78,7 +80,7 @@ def _rows(ledger: Ledger, shown: Sequence[Line], width: int, more: More) -> Tabl
     folded = any(line.times > 1 for line in shown)
     saved = ledger.totals.saved_bytes is not None
     width -= 5 * folded + 9 * more.elementwise + 6 * saved
-    wide = width >= _WIDE
+    wide, bars = width >= _WIDE, width >= _BARS
     most = max((line.layer.params for line in shown), default=0)
     bar = 16 if width >= _WIDE + 10 else 8 if width >= 100 else 7
     kinds = max((len(plain(line.layer.type)) for line in shown), default=0)
@@ -97,7 +99,8 @@ def _rows(ledger: Ledger, shown: Sequence[Line], width: int, more: More) -> Tabl
     if wide:
         table.add_column("input", overflow="fold", style="dim")
         table.add_column("output", overflow="fold", style="dim")
-    table.add_column("weights", min_width=min(bar, 8))
+    if bars:
+        table.add_column("weights", min_width=min(bar, 8))
     if folded:
         table.add_column("", justify="right", no_wrap=True)
     table.add_column("params", justify="right", no_wrap=True)
@@ -119,7 +122,7 @@ def _rows(ledger: Ledger, shown: Sequence[Line], width: int, more: More) -> Tabl
         if wide:
             cells += [shape(layer.input_shape), shape(layer.output_shape)]
         cells += [
-            Bar(size=max(1, most), begin=0, end=layer.params, width=bar),
+            *([Bar(size=max(1, most), begin=0, end=layer.params, width=bar)] if bars else []),
             *([f"×{line.times}" if line.times > 1 else ""] if folded else []),
             f"{layer.params:,}" if layer.params else "",
             short(layer.macs) if layer.macs else "",
