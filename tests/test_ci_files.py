@@ -202,6 +202,11 @@ def fenced(language: str) -> list[tuple[str, Any]]:
     return found
 
 
+def test_the_guide_shows_the_example_as_it_is() -> None:
+    shown = (ROOT / "examples" / "test_picture_net.py").read_text()
+    assert f"```python\n{shown}```" in (ROOT / "docs" / "guide.md").read_text()
+
+
 def test_the_documents_use_the_action_and_the_hooks_as_they_are() -> None:
     hooks, uses = [], []
     for name, shown in fenced("yaml"):
