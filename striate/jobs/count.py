@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -249,6 +250,8 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
             )
         if min(sizes) < 1:
             raise RequestError(f"--input {text}: sizes must be at least 1, not {dimensions(sizes)}")
+        if math.prod(sizes) >= 2**60:
+            raise RequestError(f"--input {text}: more elements than a tensor can have, 2^60")
         tensor = torch.empty(*sizes, dtype=_DTYPES[dtype], device="meta")
         if found["name"] is None:
             positional.append(tensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import threading
 from dataclasses import replace
 from typing import Any
@@ -401,6 +402,56 @@ def test_windows_cut_out_by_hand_count_as_the_local_layer() -> None:
         assert getattr(row, name) == getattr(local, name)
 
 
+def test_a_lazy_model_is_counted_and_left_lazy() -> None:
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(5))
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5))
+    assert count(lazy, (1, 3, 8, 8)).totals == count(made, (1, 3, 8, 8)).totals
+    assert [nn.parameter.is_lazy(p) for p in lazy.parameters()] == [True] * 6
+    lazy(torch.zeros(2, 3, 10, 10))  # and can be of another size
+
+
+def test_nested_and_keyword_inputs() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(3, 4)
+
+        def forward(self, given: dict[str, Any], *, scale: Tensor) -> dict[str, Tensor]:
+            first, (second, third) = given["pair"]
+            return {"sum": self.dense(first + second[third]) * scale}
+
+    index = torch.zeros(2, dtype=torch.long)
+    given = {"pair": ((2, 3), [(5, 3), index])}
+    found = count(Nested(), given, keywords={"scale": (4,)})
+    assert (found.totals.macs, found.status) == (24, "complete")
+
+
+class _Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(3, 2), nn.LazyLinear(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.used(x)
+        return y
+
+
+class _Masked(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x * mask
+
+
+class _Endless(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self(x)
+        return y
+
+
+class _Leaves(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit(0)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -408,12 +459,21 @@ def test_windows_cut_out_by_hand_count_as_the_local_layer() -> None:
         (lambda: count(nn.Linear(3, 2), (1, 4)), r"given 1x4"),
         (
             lambda: count(nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), (1, 3)),
-            r"in 1 \(Linear\)",
+            r"cannot be multiplied \(1x2 and 3x2\) in 1 \(Linear\(in_features=3, out_features=2, ",
         ),
         (lambda: count(nn.Linear(3, 2), (0, 3)), "at least one example"),
         (lambda: count(nn.Linear(3, 2), (1, -3)), "negative"),
         (lambda: count(nn.Linear(3, 2), (1, 3), batch_dim=4), "batch_dim=4"),
-        (lambda: count(nn.LazyLinear(2), (1, 3)), "not initialised"),
+        (lambda: count(nn.ModuleList([nn.LazyLinear(2)]), (1, 3)), "forward"),
+        (lambda: count(_Part(), (1, 3)), "did not run has no shape yet"),
+        (lambda: count(nn.Linear(3, 2), (10**12, 10**12, 3)), "more elements than"),
+        (
+            lambda: count(nn.Linear(3, 2), torch.zeros(1, 3, dtype=torch.double)),
+            "of float32 and float64",
+        ),
+        (lambda: count(_Masked(), (1, 3)), "missing 1 required positional argument: 'mask'"),
+        (lambda: count(_Endless(), (1, 3)), "RecursionError"),
+        (lambda: count(_Leaves(), (1, 3)), "raised SystemExit: 0"),
         (lambda: count(torch.jit.trace(nn.ReLU(), torch.ones(1)), (1, 3)), "TorchScript"),
     ],
 )

@@ -21,7 +21,7 @@ from striate.errors import RequestError, UserCodeError, user_code
 from striate.ledger.capture.inputs import Input, batch_size, expand, materialise, tensors
 from striate.ledger.capture.recorder import Recorder
 from striate.ledger.capture.training import AsOnCpu, Saved
-from striate.ledger.capture.twin import refuse_uncountable, twin_of
+from striate.ledger.capture.twin import is_lazy, refuse_uncountable, twin_of
 from striate.ledger.graph import Graph
 
 __all__ = ["capture"]
@@ -54,6 +54,8 @@ def capture(
             "count: no input; give an example tensor or a shape such as (1, 3, 32, 32)"
         )
     batch = batch_size(given, named, batch_dim)
+    if is_lazy(model):
+        model = _initialised(model, given, named)
     graph = _on_meta_or_real(
         model, lambda on_meta: _run(model, given, named, batch, on_meta=on_meta)
     )
@@ -77,6 +79,20 @@ def _on_meta_or_real(model: nn.Module, run: Callable[[bool], Graph]) -> Graph:
     graph = run(False)
     note = f"ran on real tensors, because without values the forward fails: {reason}"
     return replace(graph, notes=(note, *graph.notes))
+
+
+def _initialised(model: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> nn.Module:
+    """A copy of a lazy model that has run once: its tensors have shapes, if no memory."""
+    with _copy(model, inputs, keywords, on_meta=True) as copy, torch.no_grad():
+        copy.twin.eval()
+        with user_code("the first forward of a lazy model"), _eager():
+            copy.twin(*copy.arguments, **copy.named)
+    if is_lazy(copy.twin):
+        raise RequestError(
+            "count: the model is lazy, and a part of it that did not run has no shape yet; "
+            "run it on an example that goes through all of it before counting it"
+        )
+    return copy.twin
 
 
 def _run(

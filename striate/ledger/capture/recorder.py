@@ -91,7 +91,8 @@ class Recorder:
         module = self._modules[call.module]
         shape = call.input_shape
         given = "no tensor" if shape is None else "x".join(map(str, shape)) or "a single number"
-        return f" in {module.name or 'the model'} ({module.type}), which was given {given}"
+        what = f"{module.type}({module.settings})" if module.settings else module.type
+        return f" in {module.name or 'the model'} ({what}), which was given {given}"
 
     # -- tensors -------------------------------------------------------------------------------
 
@@ -236,8 +237,11 @@ class _DispatchMode(TorchDispatchMode):
         kwargs = kwargs or {}
         if self._recorder.hidden:
             return func(*args, **kwargs)
+        name = func._schema.name.replace("::", ".")
+        if name in _OF_ONE_TYPE:
+            _refuse_two_types(args)
         return self._recorder.record(
-            func._schema.name.replace("::", "."),
+            name,
             lambda: func(*args, **kwargs),
             args,
             kwargs,
@@ -276,6 +280,16 @@ class _FunctionMode(TorchFunctionMode):
         return self._recorder.record(name, run, args, kwargs)
 
 
+#: Matrix products: real tensors of two types are refused by them, meta ones are not.
+_OF_ONE_TYPE = frozenset({"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv"})
+
+
+def _refuse_two_types(arguments: tuple[Any, ...]) -> None:
+    types = dict.fromkeys(str(t.dtype).removeprefix("torch.") for t in tensors(arguments))
+    if len(types) > 1:
+        raise RuntimeError(f"a matrix product of {' and '.join(types)}: expected one type")
+
+
 def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
     """Distinct modules in order of registration, and the index of every name, aliases included."""
     names: dict[int, list[str]] = {}
@@ -288,6 +302,16 @@ def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
     for index, (key, known) in enumerate(names.items()):
         module = objects[key]
         leaf = next(module.children(), None) is None
-        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:])))
+        settings = _settings(module) if leaf else ""
+        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:]), settings))
         indices.update(dict.fromkeys(known, index))
     return tuple(records), indices
+
+
+def _settings(module: nn.Module) -> str:
+    """What a module says of itself, for an error's text; nothing if that fails or takes more than a line."""
+    try:
+        text = str(module.extra_repr())
+    except Exception:  # it is the user's, and only said to help
+        return ""
+    return text if len(text) < 120 and text.isprintable() else ""
