@@ -40,13 +40,13 @@ def count_listed(only: Sequence[str] = (), start: Path | None = None) -> tuple[O
     """
     found = find(Path.cwd() if start is None else start).only(only)
     elsewhere = "" if found.folder == Path.cwd() else f" (in {os.path.relpath(found.folder)})"
-    with chdir(found.folder):
-        return tuple(_outcome(listed, elsewhere) for listed in found.models)
+    return tuple(_outcome(listed, found.folder, elsewhere) for listed in found.models)
 
 
-def _outcome(listed: Listed, elsewhere: str) -> Outcome:
+def _outcome(listed: Listed, folder: Path, elsewhere: str) -> Outcome:
     try:
-        return Outcome(listed, _called(count_named(listed.request), listed.name))
+        with chdir(folder):
+            return Outcome(listed, _called(count_named(listed.request), listed.name))
     except RequestError as error:
         return Outcome(listed, None, f"{error}{elsewhere}")
 

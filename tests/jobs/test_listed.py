@@ -217,6 +217,16 @@ def test_each_model_is_judged_whatever_becomes_of_the_others(
     assert code("unknown", allow_partial=True) == 0
 
 
+def test_a_model_that_goes_elsewhere_takes_no_other_along(here: Path) -> None:
+    Path("goes.py").write_text("import os\nfrom listed_net import make\nos.chdir('/')\n")
+    listed(
+        '[tool.striate.count.models.goes]\nmodel = "goes.py:make"\ninputs = "1x4"\n'
+        '[tool.striate.count.models.stays]\nmodel = "net.py:make"\ninputs = "1x4"\n'
+    )
+    assert exit_code_of(count_listed(), False) == (0, [])
+    assert Path.cwd() == here
+
+
 def test_every_form_has_every_model(here: Path) -> None:
     listed(SEVERAL)
     outcomes = count_listed()

@@ -20,7 +20,7 @@ from striate.ledger.render.numbers import short
 from striate.ledger.render.plain import plain
 from striate.ledger.render.words import growth
 
-_HEAD = ("model", "limits", "params", "MACs", "at once")
+_HEAD = ("model", "limits", "params", "MACs", "peak")
 #: How many columns of it are words.
 _WORDS = 2
 
