@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,14 @@ from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
 from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
+from striate.ledger.view import View
 from striate.reduce.prospect import Prospect
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
-from striate.sources.names import dimensions, nearest
+from striate.sources.names import dimensions, listing, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,6 +65,9 @@ class CountRequest:
     budget: tuple[str, ...] = ()
     against: str | None = None
     max_growth: str | None = None
+    training: bool = False
+    view: View = field(default_factory=View)
+    more: More = field(default_factory=More)
     sites: bool = False
 
 
@@ -70,13 +75,16 @@ class CountRequest:
 class Counted:
     """A ledger with its gates judged; where it was compared, the difference and the gates of the growth.
 
-    `prospect` is what could shrink, where that was asked for.
+    `prospect` is what could shrink, where that was asked for; `view` and `more` are which rows to show, and what
+    else.
     """
 
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
     prospect: Prospect | None = None
+    view: View = field(default_factory=View)
+    more: More = field(default_factory=More)
 
 
 def count_named(request: CountRequest) -> Counted:
@@ -91,10 +99,9 @@ def count_named(request: CountRequest) -> Counted:
     network = _network(request)
     ledger = _ledger(request, network).with_gates(limits)
     prospect = sites.prospect_of(*network, batched=request.batched) if request.sites else None
-    if before is None:
-        return Counted(ledger, prospect=prospect)
-    found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.with_growth(percent), prospect)
+    found = None if before is None else comparing.compare(before, ledger)
+    growth = () if found is None or percent is None else found.growth_gates(percent)
+    return Counted(ledger, found, growth, prospect, request.view, request.more)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -136,9 +143,23 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
 def _how_to_make(request: CountRequest, path: str) -> str:
     words = ["striate", "count", request.model]
     words += [word for text in request.inputs for word in ("--input", text)]
-    words += [f"--model-arg={key}={value}" for key, value in request.model_args.items()]
+    words += [f"--model-arg={key}={_written(value)}" for key, value in request.model_args.items()]
     words += [] if request.batched else ["--batch-dim", "none"]
     return f"make it on the network to compare with: {shlex.join(words)} --format json > {shlex.quote(path)}"
+
+
+def _written(value: object) -> str:
+    """A value of `--model-arg` as it is read: JSON, or a text that is none.
+
+    >>> _written(True), _written("relu"), _written("5"), _written({"width": 64})
+    ('true', 'relu', '"5"', '{"width": 64}')
+    """
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str)
 
 
 Network = tuple[nn.Module, list[Tensor], dict[str, Tensor]]
@@ -157,6 +178,7 @@ def _ledger(request: CountRequest, network: Network) -> Ledger:
             model,
             *positional,
             batch_dim=0 if request.batched else None,
+            training=request.training,
             keywords=keywords,
             name=request.model,
         )
@@ -241,7 +263,7 @@ def tables(counted: Counted, width: int) -> RenderableType:
     """For a terminal of so many columns."""
     from rich.console import Group
 
-    parts = [table.render(counted.ledger, width)]
+    parts = [table.render(counted.ledger, width, counted.view, counted.more)]
     if counted.difference is not None:
         parts += ["", difference.render(counted.difference, counted.growth)]
     if counted.prospect is not None:
@@ -258,43 +280,59 @@ def shown(counted: Counted, form: str) -> str:
         text = workflow.render(ledger, counted.growth)
     elif form == "md":
         text = (
-            markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
+            markdown.render(ledger, counted.view)
+            if found is None
+            else markdown.difference(found, counted.growth)
         )
         if counted.prospect is not None:
             text += f"\n{sites.markdown(counted.prospect)}"
     else:
-        more: dict[str, Any] = {}
-        if found is not None:
-            gates = [gate.to_dict() for gate in counted.growth]
-            more["against"] = {**comparing.document(found), "gates": gates}
-        if counted.prospect is not None:
-            more["sites"] = counted.prospect.to_dict()
-        text = document.render(ledger, **more)
+        text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def full_document(counted: Counted) -> dict[str, object]:
+    """The ledger's document; `against` at its end where it was compared, `sites` where they were asked for."""
+    plain, found = counted.ledger.to_dict(), counted.difference
+    if found is not None:
+        gates = [gate.to_dict() for gate in counted.growth]
+        plain["against"] = {**comparing.document(found), "gates": gates}
+    if counted.prospect is not None:
+        plain["sites"] = counted.prospect.to_dict()
+    return plain
 
 
 def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
     """0, or 3 where a gate is not met or could not be judged, with a line for each of those."""
     lines: list[str] = []
-    grown = (
-        f" (--max-growth, against {counted.difference.before.name})" if counted.difference else ""
-    )
+    found = counted.difference
+    grown = f" (--max-growth, against {found.before.name})" if found is not None else ""
     for gate, why in [
         *((g, "") for g in counted.ledger.gates),
         *((g, grown) for g in counted.growth),
     ]:
-        if gate.met is True or (gate.met is None and allow_partial):
-            continue
-        if gate.met is None:
-            lines.append(
-                f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
-            )
-        else:
+        if gate.met is False:
             lines.append(f"{verdict(gate)}{why}")
+        elif gate.met is None and not allow_partial:
+            reason = _unknown(counted, gate)
+            lines.append(
+                f"{gate.metric}: could not be judged{why}, as {reason}; --allow-partial lets it pass"
+            )
     return (3 if lines else 0), lines
 
 
-def _unknown(counted: Counted) -> str:
-    ledgers = [counted.ledger, *([counted.difference.before] if counted.difference else [])]
-    where: list[Any] = [entry for ledger in ledgers for entry in ledger.unsupported]
-    return f"{len(where)} operators could not be counted" if where else "its value is not known"
+def _unknown(counted: Counted, gate: Gate) -> str:
+    """Why a gate could not be judged."""
+    found = counted.difference
+    ledgers = [counted.ledger, *([found.before] if found is not None else [])]
+    where = [
+        f"{entry.operator} in {entry.where}"
+        for ledger in ledgers
+        for entry in ledger.unsupported
+        if gate.metric in entry.metrics
+    ]
+    if where:
+        return f"there is no rule for {listing(dict.fromkeys(where), most=2)}"
+    if found is not None and gate in counted.growth and gate.metric in found.incomparable:
+        return f"the batches are {found.before.batch} and {found.after.batch}"
+    return "its value is not known"

@@ -140,3 +140,5 @@ class Graph:
     #: The axis of the first input that is the batch; None where it has none.
     batch_dim: int | None = 0
     notes: tuple[str, ...] = field(default=())
+    #: (module, bytes kept for the backward pass), where that was asked for.
+    saved: tuple[tuple[int, int], ...] | None = None

@@ -25,7 +25,7 @@ from striate.ledger.effects import (
     Window,
 )
 from striate.ledger.graph import Operator, Tensor, tensor
-from striate.ledger.known import CREATES, PLAIN, POINTWISE
+from striate.ledger.known import CREATES, MOVES, PLAIN, POINTWISE
 from striate.ledger.local_rules import LOCAL_RULES
 
 Rule: TypeAlias = Callable[[Operator], Effect]
@@ -40,11 +40,11 @@ def effect(operator: Operator) -> Effect:
     base = name[:-1] if name.endswith("_") and not name.startswith("__") else name
     if operator.name.startswith("aten."):
         if operator.pointwise or base in POINTWISE:
-            return ElementWise()
+            return ElementWise(works=base not in MOVES)
         if base in CREATES:
-            return Plain(creates=True)
+            return Plain(creates=True, works=False)
         if base in PLAIN or operator.view:
-            return Plain()
+            return Plain(works=base not in MOVES and not operator.view)
     return Unknown("no rule for this operator: its work and connections are not counted")
 
 
@@ -91,9 +91,14 @@ def _convolution(operator: Operator) -> Effect:
 
 
 def _attention(operator: Operator) -> Effect:
-    query, key, value = (tensor(operator, index) for index in range(3))
+    named = dict(operator.named)
+    query, key, value = (
+        part if isinstance(part := named.get(name), Tensor) else tensor(operator, index)
+        for index, name in enumerate(("query", "key", "value"))
+    )
     scores = prod(query.shape[:-1]) * key.shape[-2]
-    return Product((query, key, value), scores * (query.shape[-1] + value.shape[-1]))
+    macs = scores * (query.shape[-1] + value.shape[-1])
+    return Product((query, key, value), macs, scores)
 
 
 # -- pooling -----------------------------------------------------------------------------------
@@ -190,6 +195,7 @@ RULES: Mapping[str, Rule] = {
     "aten.linear": _linear,
     "aten.convolution": _convolution,
     **LOCAL_RULES,
+    "striate.scaled_dot_product_attention": _attention,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten._scaled_dot_product_flash_attention": _attention,
     "aten._scaled_dot_product_efficient_attention": _attention,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +43,37 @@ def test_totals_are_the_sums_of_the_rows(name: str) -> None:
     for metric in ("connections", "connections_inside", "dense_params"):
         assert sum(getattr(layer, metric) or 0 for layer in layers) == getattr(totals, metric)
     assert len({layer.name for layer in layers}) == len(layers)
+    assert sum(layer.elementwise for layer in layers) == totals.elementwise
+    assert sum(work.elements for work in found.elementwise) == totals.elementwise
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("bilinear", "lstm")])
+def test_what_training_keeps_is_the_sum_of_the_rows_and_asks_for_nothing_else(name: str) -> None:
+    make, inputs = NETWORKS[name]
+    found = count(make(), *inputs, name=name, training=True)
+    assert found.totals.saved_bytes == sum(layer.saved_bytes or 0 for layer in found.layers)
+    assert found.totals.saved_bytes
+    plain = ledger(name)
+    assert plain.totals == replace(found.totals, saved_bytes=None)
+
+
+def test_element_wise_work_is_listed_and_is_no_contraction() -> None:
+    class Grid(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+            theta = torch.eye(2, 3).expand(x.shape[0], 2, 3)
+            y = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False))
+            return torch.fft.rfft2(y).abs().flip(-1)
+
+    found = count(Grid(), (2, 3, 8, 8))
+    work = {entry.operator: (entry.calls, entry.elements) for entry in found.elementwise}
+    assert work["aten.upsample_bilinear2d"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten.grid_sampler_2d"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten._fft_r2c"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten.abs"] == (1, 2 * 3 * 16 * 9)
+    assert "aten.flip" not in work  # moves values, computes none
+    assert found.totals.macs == 0
+    assert found.status == "complete"
 
 
 @pytest.mark.parametrize("name", GOLDEN)

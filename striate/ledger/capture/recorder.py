@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -20,6 +21,22 @@ _WHOLE: Mapping[Callable[..., Any], str] = {
     **{function: f"striate.{function.__name__}" for function in FUNCTIONS},
     torch.nn.functional.pad: "striate.pad",
     torch.nn.functional.local_response_norm: "striate.local_response_norm",
+    # On meta it would be taken apart, with scores between that no device keeps.
+    torch.nn.functional.scaled_dot_product_attention: "striate.scaled_dot_product_attention",
+}
+
+
+def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of PyTorch's whose inside a function mode sees too: the same code, that asks for no mode first."""
+    inside = {**function.__globals__, "has_torch_function": lambda _: False}
+    copy = FunctionType(function.__code__, inside, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+#: Functions that are made of others in `_WHOLE`.
+_OPENED: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    function: _opened(function) for function in [torch.nn.functional.multi_head_attention_forward]
 }
 
 
@@ -240,8 +257,13 @@ class _FunctionMode(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self._recorder.hidden:
+            return func(*args, **kwargs)
+        if func in _OPENED:
+            with self:
+                return _OPENED[func](*args, **kwargs)
         name = _WHOLE.get(func)
-        if name is None or self._recorder.hidden:
+        if name is None:
             return func(*args, **kwargs)
 
         def run() -> Any:
