@@ -123,6 +123,7 @@ WRONG = [
     ("nets.py:frozen --input 1x8x8 --batch-dim none", r"--sites: --batch-dim none"),
     ("nets.py:Single --input 1x64", r"size 128 .*; sites are found on a batch of two"),
     ("nets.py:Locked --input 1x64", r"Locked cannot be copied"),
+    ("", r"--sites: is for one network; give MODEL too"),
     ("zoo:mlp --format csv", r"--format csv: has no sites"),
     ("zoo:mlp --format github", r"--format github: has no sites"),
 ]
