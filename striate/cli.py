@@ -225,6 +225,7 @@ def count(
                 "--budget": budget,
                 "--against": against,
                 "--max-growth": max_growth,
+                "--sites": sites,
             }
         )
         return _count_listed("json" if json_ else format_, only or (), allow_partial, quiet)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError, UserCodeError
 from striate.ledger.render import markdown as ledger_markdown
 from striate.ledger.render.numbers import short
+from striate.ledger.render.plain import plain
 from striate.reduce.advice import TITLES, share
 from striate.reduce.prospect import Kept, Prospect, Shrinkable, prospect
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Shrinkable | Kept)
 #: Layers whose names differ in numbers only are shown in one row from this many on.
 _FOLDED = 3
+_DIGITS = re.compile(r"\d+")
 _SITE_COLUMNS = ("can shrink", "what it is", "params", "smallest", "as")
 _KEPT_COLUMNS = ("stays as it is", "type", "params", "because")
 
@@ -146,8 +148,8 @@ def _sums(found: Prospect) -> list[tuple[int, str]]:
         lines.append(
             (
                 least.params,
-                f"({share(least.params, params)}) with every site at its smallest, the least that can be reached; the "
-                f"least MACs are {short(least.macs)}, the least bytes {short(least.weight_bytes)}. How accurate it is "
+                f"({share(least.params, params)}) with every site at its smallest, the least that can be reached; by "
+                f"MACs the least is {short(least.macs)}, by bytes {short(least.weight_bytes)}B. How accurate it is "
                 "then, only data can tell",
             )
         )
@@ -185,10 +187,10 @@ def _site_rows(sites: Sequence[Shrinkable]) -> Iterator[tuple[str, ...]]:
 
 
 def _kept_rows(kept: Sequence[Kept]) -> Iterator[tuple[str, ...]]:
-    for group in _folded(kept, lambda layer: (layer.type, layer.reason)):
-        first = group.members[0]
-        params = sum(m.params for m in group.members)
-        yield group.label, _plain(first.type), f"{params:,}", _plain(first.reason)
+    for group in _folded(kept, lambda layer: (layer.type, _DIGITS.sub("*", layer.reason))):
+        reason = pattern([layer.reason for layer in group.members])
+        params = sum(layer.params for layer in group.members)
+        yield group.label, plain(group.members[0].type), f"{params:,}", plain(reason)
 
 
 @dataclass(frozen=True)
@@ -201,30 +203,26 @@ def _folded(layers: Sequence[T], alike: Callable[[T], tuple[str, ...]]) -> Itera
     """Layers of one kind whose names differ in numbers only, as one row; in the order of their first."""
     groups: dict[tuple[str, ...], list[T]] = {}
     for layer in layers:
-        key = (re.sub(r"\d+", "*", layer.name), *alike(layer))
+        key = (_DIGITS.sub("*", layer.name), *alike(layer))
         groups.setdefault(key, []).append(layer)
     for members in groups.values():
         if len(members) >= _FOLDED:
-            yield _Group(_plain(pattern([layer.name for layer in members])), members)
+            name = pattern([layer.name for layer in members])
+            yield _Group(f"{plain(name)} ({len(members)})", members)
             continue
         for layer in members:
-            yield _Group(_plain(layer.name or "(model)"), [layer])
+            yield _Group(plain(layer.name or "(model)"), [layer])
 
 
 def pattern(names: Sequence[str]) -> str:
     """Names that differ in numbers only, as one.
 
     >>> pattern(["blocks.0.fc1", "blocks.1.fc1", "blocks.2.fc1"]), pattern(["0.1", "0.4"])
-    ('blocks.*.fc1 (3)', '0.* (2)')
+    ('blocks.*.fc1', '0.*')
     """
     split = [re.split(r"(\d+)", name) for name in names]
     parts = [column[0] if len(set(column)) == 1 else "*" for column in zip(*split, strict=True)]
-    return f"{''.join(parts)} ({len(names)})"
-
-
-def _plain(name: str) -> str:
-    """A name from outside on one line, without what would command a terminal."""
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return "".join(parts)
 
 
 def _list(sums: Sequence[tuple[int, str]]) -> Table:

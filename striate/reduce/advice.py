@@ -66,17 +66,14 @@ def because(held: Mapping[Kind, int], params: int) -> str:
     >>> because({"units": 7}, 7)
     'no weights are in layers that are dense over space, where local, shared and pooled layers save'
     >>> because({"held back": 2, "norm": 3}, 5).partition("; ")[2]
-    'as the model is written, layers with 40 % of the weights were refused that might have been'
+    'dense layers with 40 % of the weights were refused that might be among them'
     """
     if not params:
         return "the network has no parameters"
     found = _because(held, params)
     reached, back = sum(held.get(kind, 0) for kind in THREE_IDEAS), held.get("held back", 0)
     if verdict_of(reached, params) != verdict_of(reached + back, params):
-        found += (
-            f"; as the model is written, layers with {share(back, params)} of the weights were refused that might "
-            "have been"
-        )
+        found += f"; dense layers with {share(back, params)} of the weights were refused that might be among them"
     return found
 
 
@@ -152,7 +149,7 @@ _OTHERS: tuple[tuple[tuple[Kind, ...], str, str], ...] = (
     ),
     (
         ("held back",),
-        "dense and convolutional layers that were refused",
+        "dense layers that were refused",
         "what their reasons say: some can be lifted in the model's code",
     ),
     (("own code",), "weights that code of its own uses", "nn.Linear and nn.Conv2d in its place"),

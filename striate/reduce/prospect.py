@@ -241,7 +241,7 @@ def _kind_of(module: nn.Module, holder: nn.Module) -> Kind:
     if isinstance(module, nn.Conv2d) and module.groups > 1:
         return "grouped"
     kinds: tuple[tuple[tuple[type[nn.Module], ...], Kind], ...] = (
-        ((nn.Linear, nn.Conv2d), "held back"),
+        ((nn.Linear,), "held back"),
         ((nn.modules.conv._ConvNd,), "convolution"),
         ((nn.RNNBase, nn.RNNCellBase), "recurrent"),
         ((nn.Embedding, nn.EmbeddingBag), "embedding"),
