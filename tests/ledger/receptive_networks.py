@@ -97,7 +97,9 @@ class TokenMixer(nn.Module):
 class Unfold(nn.Module):
     """A convolution written as an unfolding and a matrix product."""
 
-    def __init__(self, channels: int, kernel: int, dilation: int, padding: int, stride: int) -> None:
+    def __init__(
+        self, channels: int, kernel: int, dilation: int, padding: int, stride: int
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(channels, channels * kernel**2))
         self.window = {"dilation": dilation, "padding": padding, "stride": stride}
@@ -105,12 +107,7 @@ class Unfold(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         sides = [
-            (
-                side
-                + 2 * self.window["padding"]
-                - self.window["dilation"] * (self.kernel - 1)
-                - 1
-            )
+            (side + 2 * self.window["padding"] - self.window["dilation"] * (self.kernel - 1) - 1)
             // self.window["stride"]
             + 1
             for side in x.shape[2:]

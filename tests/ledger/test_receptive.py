@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from striate.ledger import count
 from striate.ledger.capture import capture
 from striate.ledger.provenance import read
-from striate.ledger.receptive import Sight, as_document, receptive_fields
+from striate.ledger.receptive import Sight, receptive_fields
+from striate.ledger.receptive.sight import SHARP, UNSURE
 from striate.ledger.receptive.unit import unit
 from tests.ledger import receptive_networks as parts
 from tests.ledger.receptive_networks import Do, alive
@@ -44,7 +43,9 @@ def seen(output: Tensor, image: Tensor, places: Any = None) -> Box:
     chosen = output
     for axis, indices in enumerate(places or ()):
         chosen = chosen.index_select(axis, torch.tensor(indices))
-    weights = torch.rand(chosen.shape, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    weights = torch.rand(
+        chosen.shape, dtype=torch.double, generator=torch.Generator().manual_seed(1)
+    )
     (slope,) = torch.autograd.grad((chosen * (weights + 0.1)).sum(), image, retain_graph=True)
     return box_of(slope)
 
@@ -52,7 +53,11 @@ def seen(output: Tensor, image: Tensor, places: Any = None) -> Box:
 @st.composite
 def steps(draw: st.DrawFn, size: tuple[int, int]) -> nn.Module:
     h, w = size
-    kernel, stride, padding = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(0, 2))
+    kernel, stride, padding = (
+        draw(st.integers(1, 4)),
+        draw(st.integers(1, 3)),
+        draw(st.integers(0, 2)),
+    )
     dilation = draw(st.integers(1, 2))
     while dilation * (kernel - 1) + 1 > min(h, w) + 2 * padding:
         kernel -= 1
@@ -64,7 +69,10 @@ def steps(draw: st.DrawFn, size: tuple[int, int]) -> nn.Module:
         nn.Conv2d(CHANNELS, CHANNELS, *window, groups=groups),
         nn.Sequential(nn.ReLU(), nn.Conv2d(CHANNELS, CHANNELS, *window)),
         parts.Residual(same, nn.Softplus()),
-        parts.Branches(nn.Conv2d(CHANNELS, CHANNELS, odd, stride, odd // 2), nn.Conv2d(CHANNELS, CHANNELS, 1, stride)),
+        parts.Branches(
+            nn.Conv2d(CHANNELS, CHANNELS, odd, stride, odd // 2),
+            nn.Conv2d(CHANNELS, CHANNELS, 1, stride),
+        ),
         parts.Branches(nn.Conv2d(CHANNELS, 1, 1), nn.Conv2d(CHANNELS, 3, odd, 1, odd // 2)),
         parts.ChannelsLast(CHANNELS),
         parts.Gate(CHANNELS),
@@ -132,7 +140,9 @@ def test_what_is_claimed_is_what_gradients_see(
     for term in sight.terms:
         low, high = reach.get(term.axis, term.reach)
         reach[term.axis] = (min(low, term.reach[0]), max(high, term.reach[1]))
-    assert seen(output, image) == tuple(reach[axis] for axis in sorted(reach))
+    border = max(term.border for term in sight.terms)
+    if border < UNSURE:
+        assert seen(output, image) == tuple(reach[axis] for axis in sorted(reach))
     for _ in range(3):
         one = unit(sight, lambda length: data.draw(st.integers(0, length - 1)))
         if one is None:
@@ -142,4 +152,5 @@ def test_what_is_claimed_is_what_gradients_see(
             assert a == b or (low <= a and b <= high), (true, one.box)
     one = unit(sight)
     assert one is not None
-    assert seen(output, image, one.places) == one.box
+    if border == SHARP:
+        assert seen(output, image, one.places) == one.box

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.ledger.effects import Contraction, Plain, Pooling
+from striate.ledger.effects import Contraction, Padding, Plain, Pooling
 from striate.ledger.graph import Graph, Operator, Tensor
 from striate.ledger.provenance import Reading
 from striate.ledger.receptive.rules import Seen, through
@@ -73,19 +73,23 @@ class _Walk:
         self.trained = {parameter.tensor.storage for parameter in graph.parameters}
         #: The tensors with a sight in one memory.
         self.views: dict[int, set[int]] = {first.storage: {first.id}}
+        self.paddings: dict[int, tuple[Sight, tuple[tuple[int, int], ...]]] = {}
 
     def through(self, readings: Sequence[Reading]) -> dict[int, Sight]:
         for reading in readings:
             operator = reading.operator
-            data = [t for t in operator.inputs if t.storage in self.touched]
+            data = [t for t in reading.active if t.storage in self.touched]
             if not data or (isinstance(reading.effect, Plain) and reading.effect.creates):
                 self._apart(reading)
                 continue
             found: Sequence[Sight | None] = ()
             sights = {t.id: self.seen[t.id] for t in data if t.id in self.seen}
             if len(sights) == len({t.id for t in data}) or operator.name == "aten.copy_":
-                found = through(Seen(reading, sights, self._may_mask))
-            self._note(operator, found)
+                found = through(Seen(reading, sights, self.paddings, self._may_mask))
+            self._note(operator, data, found)
+            padding = reading.effect
+            if isinstance(padding, Padding) and not padding.copies and padding.data.id in sights:
+                self.paddings[padding.output.id] = (sights[padding.data.id], padding.amounts)
         return self.seen
 
     def _may_mask(self, tensor: Tensor) -> bool:
@@ -95,22 +99,23 @@ class _Walk:
         """An operator that does not touch what depends on the input."""
         inputs = reading.operator.inputs
         leading = inputs if reading.operator.pointwise else inputs[:1]
-        trained = bool(leading) and all(
-            t.storage in self.trained or t.units == 1 for t in leading
-        )
+        trained = bool(leading) and all(t.storage in self.trained or t.units == 1 for t in leading)
         for output in reading.operator.outputs:
             if trained:
                 self.trained.add(output.storage)
             else:
                 self.trained.discard(output.storage)
 
-    def _note(self, operator: Operator, found: Sequence[Sight | None]) -> None:
-        given = {t.id for t in operator.inputs}
+    def _note(
+        self, operator: Operator, data: Sequence[Tensor], found: Sequence[Sight | None]
+    ) -> None:
+        given = {t.id for t in data}
         for index, output in enumerate(operator.outputs):
             sight = found[index] if index < len(found) else None
             if sight is not None and (sight.shape != output.shape or not _sees(sight)):
                 sight = None
             self.touched.add(output.storage)
+            self.paddings.pop(output.id, None)
             views = self.views.setdefault(output.storage, set())
             if output.id in given and self.seen.get(output.id) != sight:
                 # Written in place: what other views of this memory see is no longer known.

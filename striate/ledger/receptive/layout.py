@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import gcd, prod
 
 from striate.ledger.receptive.sight import (
+    SHARP,
+    UNSURE,
     WHOLE,
     Axis,
     Factor,
@@ -140,7 +141,8 @@ def narrowed(axes: Sequence[Axis], index: int, term: Term, start: int) -> Term |
     assert term.size is not None
     low = max(term.reach[0], start)
     high = min(term.reach[1], last_start(axes, index, start) + term.size)
-    return replace(term, start=start, reach=(low, high)) if low < high else None
+    border = UNSURE if term.border else SHARP
+    return Term(term.axis, start, term.size, (low, high), border) if low < high else None
 
 
 def select(sight: Sight, place: int, position: int) -> Sight | None:
@@ -239,9 +241,7 @@ def join(
     if axes is None:
         return None
     terms = [term for part in parts for term in part.terms]
-    marks = tuple(
-        WHOLE if unlike else 0 for unlike in _unlike(parts, axes, terms, moving, all_see)
-    )
+    marks = tuple(WHOLE if unlike else 0 for unlike in _unlike(parts, axes, terms, moving, all_see))
     again = 1 if any(moving) else gcd(*sizes)
     axes[place] = (Factor(sum(sizes) // again, marks), *plain(again, len(terms)))
     found = Sight(tuple(axes), tuple(terms))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from striate.ledger.receptive.layout import drop, exchange, insert, union
+from striate.ledger.receptive.layout import drop, even, exchange, insert, union
 from striate.ledger.receptive.sight import (
     WHOLE,
     Axis,
@@ -51,8 +51,9 @@ def reduced(sight: Sight, places: Collection[int], *, keeps: bool) -> Sight:
 
 def dense(sight: Sight, place: int, outputs: int) -> Sight:
     """A weight for each pair of a unit along an axis and one of `outputs`."""
-    found = spread(sight, (place,))
-    return exchange(found, place, plain(outputs, len(found.terms)))
+    if not even(sight, place):
+        sight = spread(sight, (place,))
+    return exchange(sight, place, plain(outputs, len(sight.terms)))
 
 
 def product(left: Sight, right: Sight, shape: Sequence[int]) -> Sight | None:
@@ -94,7 +95,7 @@ def grouped(sight: Sight, place: int, groups: int, outputs: int) -> Sight:
         return dense(sight, place, outputs)
     terms = len(sight.terms)
     axis = sight.axes[place]
-    if not any(any(factor.steps) for factor in axis):
+    if even(sight, place):
         return exchange(sight, place, plain(outputs, terms))
     if groups == length(axis):
         each = outputs // groups

@@ -6,8 +6,7 @@ A rule gives the sight of each output that it can say something of, in order; wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from striate.ledger.effects import (
@@ -23,7 +22,7 @@ from striate.ledger.graph import Argument, Operator, Tensor
 from striate.ledger.known import BY_POSITION
 from striate.ledger.provenance import Reading
 from striate.ledger.receptive import layout, mixing, windows
-from striate.ledger.receptive.sight import Sight
+from striate.ledger.receptive.sight import Sight, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class Seen:
 
     reading: Reading
     sights: Mapping[int, Sight]
+    #: What was padded with zeros to make a tensor, and how much along each axis.
+    paddings: Mapping[int, tuple[Sight, tuple[tuple[int, int], ...]]]
     #: Whether a tensor that sees nothing may hold zeros or minus infinities: it is made of constants.
     may_mask: Callable[[Tensor], bool]
 
@@ -52,6 +53,22 @@ class Seen:
     def of(self, tensor: Tensor) -> Sight | None:
         return self.sights.get(tensor.id)
 
+    def without_padding(
+        self, tensor: Tensor, windows: tuple[Window, ...]
+    ) -> tuple[Sight | None, tuple[Window, ...]]:
+        """What slides along a tensor that was padded slides along what it was made of."""
+        before = self.paddings.get(tensor.id)
+        first = len(tensor.shape) - len(windows)
+        if before is None or any(window.copies for window in windows):
+            return self.of(tensor), windows
+        sight, amounts = before
+        if any(min(pair) < 0 for pair in amounts) or any(any(pair) for pair in amounts[:first]):
+            return self.of(tensor), windows
+        return sight, tuple(
+            replace(w, padding=(w.padding[0] + low, w.padding[1] + high))
+            for w, (low, high) in zip(windows, amounts[first:], strict=True)
+        )
+
     def argument(self, index: int, name: str, default: Argument = None) -> Argument:
         named = dict(self.operator.named)
         return named[name] if name in named else self.operator.argument(index, default)
@@ -69,7 +86,7 @@ class Seen:
         return found or None
 
 
-Result: TypeAlias = "Sight | None | Sequence[Sight | None]"
+Result: TypeAlias = "Sight | Sequence[Sight | None] | None"
 Rule: TypeAlias = Callable[[Seen], Result]
 
 
@@ -81,7 +98,7 @@ def through(seen: Seen) -> Sequence[Sight | None]:
     base = name[:-1] if name.endswith("_") and not name.startswith("_") else name
     rule = RULES.get(base)
     if rule is None:
-        rule = next((r for kind, r in EFFECTS if isinstance(seen.reading.effect, kind)), None)
+        rule = EFFECTS.get(type(seen.reading.effect))
     found = None if rule is None else rule(seen)
     return [found] if found is None or isinstance(found, Sight) else found
 
@@ -94,7 +111,7 @@ def _contraction(seen: Seen) -> Result:
     assert isinstance(found, Contraction)
     data, weight = seen.of(found.data), seen.of(found.weight)
     if found.form != "matmul":
-        return _windows(found, data) if data and weight is None else None
+        return _windows(seen, found) if data and weight is None else None
     if found.swapped:
         data, weight = weight, data
     left, right = (found.weight, found.data) if found.swapped else (found.data, found.weight)
@@ -110,7 +127,12 @@ def _contraction(seen: Seen) -> Result:
     return mixing.dense(side, rank - 2, left.shape[-2]) if rank > 1 else None
 
 
-def _windows(found: Contraction, sight: Sight) -> Sight | None:
+def _windows(seen: Seen, found: Contraction) -> Sight | None:
+    sight, moved = seen.of(found.data), found.windows
+    if found.form != "transposed":
+        sight, moved = seen.without_padding(found.data, found.windows)
+    if sight is None:
+        return None
     axes = len(found.windows)
     channels = len(sight.axes) - axes - 1
     inner = found.weight.shape[-axes - 1]
@@ -118,7 +140,7 @@ def _windows(found: Contraction, sight: Sight) -> Sight | None:
     groups = (output if found.form == "transposed" else data) // max(1, inner)
     move = windows.write if found.form == "transposed" else windows.slide
     result: Sight | None = sight
-    for window, place in zip(found.windows, range(channels + 1, len(sight.axes)), strict=True):
+    for window, place in zip(moved, range(channels + 1, len(sight.axes)), strict=True):
         result = result and move(result, place, window, found.output.shape[place])
     return result and mixing.grouped(result, channels, groups, output)
 
@@ -138,11 +160,14 @@ def _pooling(seen: Seen) -> Result:
         return mixing.reduced(sight, places, keeps=False)
     if found.windows is None and "fractional" in seen.operator.name:
         return None  # windows at random
-    result: Sight | None = sight
+    moved = found.windows
+    if moved is not None:
+        sight, moved = seen.without_padding(found.data, moved)
+    result = sight
     for index, place in enumerate(places):
         size, outputs = found.data.shape[place], found.output.shape[place]
-        if found.windows is not None:
-            result = result and windows.slide(result, place, found.windows[index], outputs)
+        if moved is not None:
+            result = result and windows.slide(result, place, moved[index], outputs)
         elif outputs == 1:
             result = result and mixing.reduced(result, (place,), keeps=True)
         elif size % outputs == 0:
@@ -183,9 +208,7 @@ def _fourier(seen: Seen) -> Result:
         return None
     found = mixing.spread(seen.data, places)
     for place in places:
-        found = layout.exchange(
-            found, place, layout.plain(seen.shape[place], len(found.terms))
-        )
+        found = layout.exchange(found, place, plain(seen.shape[place], len(found.terms)))
     return found
 
 
@@ -203,8 +226,10 @@ def _group_norm(seen: Seen) -> Result:
         return None
     # Groups of channels have statistics of their own; a group of one leaves channels apart.
     found = mixing.spread(sight, range(2, len(sight.axes)))
-    return found if layout.even(found, 1) or seen.shape[1] == seen.number(6, "group", 1) else (
-        mixing.grouped(found, 1, seen.number(6, "group", 1), seen.shape[1])
+    return (
+        found
+        if layout.even(found, 1) or seen.shape[1] == seen.number(6, "group", 1)
+        else (mixing.grouped(found, 1, seen.number(6, "group", 1), seen.shape[1]))
     )
 
 
@@ -240,7 +265,9 @@ def _element_wise(seen: Seen) -> Result:
     operator = seen.operator
     if not (operator.pointwise or operator.name.partition(".")[2].rstrip("_") in BY_POSITION):
         return None
-    found = layout.union(list(_operands(seen)), seen.shape)
+    if len(operator.arguments) == 1 and seen.data is not None:
+        return seen.data
+    found = layout.union(_operands(seen), seen.shape)
     if found is None:
         return None
     constant = any(
@@ -251,7 +278,8 @@ def _element_wise(seen: Seen) -> Result:
 
 
 def _operands(seen: Seen) -> Sequence[Sight]:
-    return list({t.id: seen.sights[t.id] for t in seen.operator.inputs if t.id in seen.sights}.values())
+    active = {t.id: t for t in seen.reading.active}
+    return [seen.sights[number] for number in active if number in seen.sights]
 
 
 def _copy(seen: Seen) -> Result:
@@ -266,9 +294,7 @@ def _gated(seen: Seen) -> Result:
     if seen.data is None:
         return None
     if layout.even(seen.data, place):
-        return layout.exchange(
-            seen.data, place, layout.plain(seen.shape[place], len(seen.data.terms))
-        )
+        return layout.exchange(seen.data, place, plain(seen.shape[place], len(seen.data.terms)))
     return windows.scattered(seen.data, place, seen.shape[place])
 
 
@@ -279,7 +305,7 @@ def _moved(seen: Seen) -> Result:
     found = seen.reading.effect
     assert isinstance(found, Moved)
     sight = seen.of(found.data)
-    if sight is None or found.data.shape == found.output.shape and found.how != "permute":
+    if sight is None or (found.data.shape == found.output.shape and found.how != "permute"):
         return sight
     if found.how == "permute":
         return layout.permute(sight, found.order)
@@ -374,7 +400,7 @@ def _resized(*, copies: bool) -> Rule:
         for place in range(2, len(sight.axes)):
             size, outputs = sight.shape[place], seen.shape[place]
             if layout.even(sight, place):
-                sight = layout.exchange(sight, place, layout.plain(outputs, len(sight.terms)))
+                sight = layout.exchange(sight, place, plain(outputs, len(sight.terms)))
             elif copies and outputs % size == 0:
                 sight = windows.enlarged(sight, place, outputs // size)
             elif outputs >= size:
@@ -393,9 +419,7 @@ def _shuffle(seen: Seen) -> Result:
         return None
     *lead, channels, rows, columns = sight.shape
     first = len(lead)
-    parts = layout.reshape(
-        sight, (*lead, channels // times**2, times, times, rows, columns)
-    )
+    parts = layout.reshape(sight, (*lead, channels // times**2, times, times, rows, columns))
     order = (*range(first + 1), first + 3, first + 1, first + 4, first + 2)
     return parts and layout.reshape(layout.permute(parts, order), seen.shape)
 
@@ -407,9 +431,7 @@ def _unshuffle(seen: Seen) -> Result:
         return None
     *lead, channels, rows, columns = sight.shape
     first = len(lead)
-    parts = layout.reshape(
-        sight, (*lead, channels, rows // times, times, columns // times, times)
-    )
+    parts = layout.reshape(sight, (*lead, channels, rows // times, times, columns // times, times))
     order = (*range(first + 1), first + 2, first + 4, first + 1, first + 3)
     return parts and layout.reshape(layout.permute(parts, order), seen.shape)
 
@@ -465,51 +487,67 @@ def _attention(seen: Seen) -> Result:
     return layout.union(found, seen.shape) if found else None
 
 
-EFFECTS: Sequence[tuple[type, Rule]] = (
-    (ElementWise, _element_wise),
-    (Contraction, _contraction),
-    (Moved, _moved),
-    (Pooling, _pooling),
-    (Joined, _joined),
-    (Padding, _padding),
-)
-_ATTENTION = (
-    "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
-    "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention"
-)
-_NEAREST = tuple(f"{kind}{n}d" for n in (1, 2, 3) for kind in ("upsample_nearest", "_upsample_nearest_exact"))
-_SMOOTH = "upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d"
-_REDUCTIONS = "mean sum prod var std var_mean std_mean amax amin max min logsumexp median all any"
+EFFECTS: Mapping[type, Rule] = {
+    ElementWise: _element_wise,
+    Contraction: _contraction,
+    Moved: _moved,
+    Pooling: _pooling,
+    Joined: _joined,
+    Padding: _padding,
+}
+_NEAREST = [
+    f"{kind}{axes}d"
+    for axes in (1, 2, 3)
+    for kind in ("upsample_nearest", "_upsample_nearest_exact")
+]
+_SMOOTH = ["upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"]
+_REDUCTIONS = [
+    *("mean", "sum", "prod", "var", "std", "var_mean", "std_mean", "amax", "amin", "max", "min"),
+    *("logsumexp", "median", "all", "any"),
+]
+_ATTENTION = [
+    f"_scaled_dot_product_{kind}"
+    for kind in (
+        "flash_attention_for_cpu",
+        "flash_attention",
+        "efficient_attention",
+        "cudnn_attention",
+    )
+]
 
 #: By the operator's name without its trailing underscore; `EFFECTS` has the rest.
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(_REDUCTIONS.split(), _reduction()),
+    **dict.fromkeys(_REDUCTIONS, _reduction()),
     "norm": _reduction(2),
     "linalg_vector_norm": _reduction(2),
-    **dict.fromkeys("_softmax _log_softmax _safe_softmax softmax".split(), _spread(1)),
-    **dict.fromkeys("_fft_r2c _fft_c2c _fft_c2r".split(), _fourier),
-    **dict.fromkeys("native_layer_norm rms_norm _fused_rms_norm".split(), _layer_norm),
+    **dict.fromkeys(["_softmax", "_log_softmax", "_safe_softmax", "softmax"], _spread(1)),
+    **dict.fromkeys(["_fft_r2c", "_fft_c2c", "_fft_c2r"], _fourier),
+    **dict.fromkeys(["native_layer_norm", "rms_norm", "_fused_rms_norm"], _layer_norm),
     "native_group_norm": _group_norm,
     "native_batch_norm": _batch_norm(5),
     "_native_batch_norm_legit": _batch_norm(5),
     "cudnn_batch_norm": _batch_norm(5),
-    **dict.fromkeys("flip cumsum cumprod cummax cummin logcumsumexp sort".split(), _disorder(1, "dims")),
+    **dict.fromkeys(
+        ["flip", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "sort"],
+        _disorder(1, "dims"),
+    ),
     "roll": _disorder(2, "dims"),
     "copy": _copy,
     "glu": _gated,
     "stack": _stacked,
     "slice": _slice,
     "select": _select,
-    **dict.fromkeys("split split_with_sizes unsafe_split unsafe_split_with_sizes chunk".split(), _split),
+    **dict.fromkeys(
+        ["split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "chunk"], _split
+    ),
     "unbind": _unbind,
     "repeat": _repeat,
     **dict.fromkeys(_NEAREST, _resized(copies=True)),
-    **dict.fromkeys(_SMOOTH.split(), _resized(copies=False)),
+    **dict.fromkeys(_SMOOTH, _resized(copies=False)),
     "pixel_shuffle": _shuffle,
     "pixel_unshuffle": _unshuffle,
-    **dict.fromkeys("channel_shuffle native_channel_shuffle".split(), _channel_shuffle),
+    **dict.fromkeys(["channel_shuffle", "native_channel_shuffle"], _channel_shuffle),
     "im2col": _im2col,
     "unfold": _unfold,
-    **dict.fromkeys(_ATTENTION.split(), _attention),
+    **dict.fromkeys(_ATTENTION, _attention),
 }
-_ = prod

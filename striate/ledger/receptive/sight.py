@@ -17,6 +17,9 @@ from striate.geometry import ReceptiveField
 
 #: In place of a step: only all places of this factor together are known to see what the term says.
 WHOLE = -1
+#: How well a term knows the border: every unit sees its window as far as it lies in the reach; units at the border
+#: may see less, the reach is right; the reach, too, may be too large.
+SHARP, LOOSE, UNSURE = 0, 1, 2
 #: Along one input axis, terms beyond this many are put together.
 _MOST_TERMS = 4
 
@@ -43,6 +46,7 @@ class Term:
     start: int
     size: int | None
     reach: tuple[int, int]
+    border: int = SHARP
 
 
 Axis: TypeAlias = tuple[Factor, ...]
@@ -75,9 +79,7 @@ class Sight:
             if len(moving) > 1 or not self._evenly(index):
                 return None
             stride = moving[0].steps[index] if moving else 0
-            found[term.axis] = ReceptiveField(
-                term.size, stride, term.start + (term.size - 1) / 2
-            )
+            found[term.axis] = ReceptiveField(term.size, stride, term.start + (term.size - 1) / 2)
         return tuple(found[axis] for axis in sorted(found))
 
     def _evenly(self, term: int) -> bool:
@@ -109,6 +111,8 @@ def plain(length: int, terms: int) -> Axis:
 
 
 def length(axis: Axis) -> int:
+    if len(axis) == 1:
+        return axis[0].length
     return prod(factor.length for factor in axis)
 
 
@@ -121,6 +125,8 @@ def split(factor: Factor, outer: int) -> tuple[Factor, Factor]:
 
 def joined(axis: Iterable[Factor]) -> Axis:
     """The same axis in the fewest factors."""
+    if isinstance(axis, tuple) and len(axis) == 1:
+        return axis
     result: list[Factor] = []
     for factor in axis:
         if result:
@@ -167,7 +173,8 @@ def lose(sight: Sight, terms: Iterable[int]) -> Sight:
         for axis in sight.axes
     )
     kept = [
-        replace(term, size=None) if index in lost else term for index, term in enumerate(sight.terms)
+        replace(term, size=None) if index in lost else term
+        for index, term in enumerate(sight.terms)
     ]
     return Sight(axes, tuple(kept))
 
@@ -190,17 +197,16 @@ def settle(sight: Sight) -> Sight:
 
 
 def _ready(term: Term, column: Column) -> Term:
-    if term.size is None:
-        if any(column):
-            return term
-        return replace(term, start=term.reach[0], size=term.reach[1] - term.reach[0])
-    if max(column, default=0) > 0:
+    if any(column) if term.size is None else max(column, default=0) > 0:
         return term
+    if term.border == UNSURE:
+        return replace(term, size=None)
+    if term.size is None:
+        return Term(term.axis, term.reach[0], term.reach[1] - term.reach[0], term.reach)
     start = max(term.start, term.reach[0])
     stop = min(term.start + term.size, term.reach[1])
-    if (start, stop - start) == (term.start, term.size) and term.reach == (start, stop):
-        return term
-    return Term(term.axis, start, stop - start, (start, stop))
+    found = Term(term.axis, start, stop - start, (start, stop))
+    return term if term == found else found
 
 
 def _fewest(pairs: list[tuple[Term, Column]]) -> list[tuple[Term, Column]]:
@@ -222,30 +228,46 @@ def _fewest(pairs: list[tuple[Term, Column]]) -> list[tuple[Term, Column]]:
         column = tuple(
             WHOLE if any(steps) else 0 for steps in zip(*(c for _, c in result), strict=True)
         )
-        return [(Term(pairs[0][0].axis, 0, None, _hull([t.reach for t, _ in result])), column)]
+        return [
+            (
+                Term(
+                    pairs[0][0].axis,
+                    0,
+                    None,
+                    _hull([t.reach for t, _ in result]),
+                    max(t.border for t, _ in result),
+                ),
+                column,
+            )
+        ]
     return result
 
 
-def _together(
-    one: tuple[Term, Column], other: tuple[Term, Column]
-) -> tuple[Term, Column] | None:
+def _together(one: tuple[Term, Column], other: tuple[Term, Column]) -> tuple[Term, Column] | None:
     """One term for two that move alike."""
     (a, one_steps), (b, other_steps) = one, other
     if a == b and one_steps == other_steps:
         return one
-    reach = _hull([a.reach, b.reach])
+    reach, border = _hull([a.reach, b.reach]), max(a.border, b.border)
     if a.size is not None and b.size is not None:
         if any(max(x, 0) != max(y, 0) for x, y in zip(one_steps, other_steps, strict=True)):
             return None
-        start, stop = min(a.start, b.start), max(a.start + a.size, b.start + b.size)
-        hull = Term(a.axis, start, stop - start, reach)
-        for term, steps in (one, other):
-            if hull == term and WHOLE not in steps:
+        for (term, steps), (inner, _) in ((one, other), (other, one)):
+            holds = _holds(_span(term), _span(inner)) and _holds(term.reach, inner.reach)
+            if holds and WHOLE not in steps:
                 return term, steps
+        start, stop = _hull([_span(a), _span(b)])
+        border = border if a.reach == b.reach else max(border, LOOSE)
+        hull = Term(a.axis, start, stop - start, reach, border)
         return hull, tuple(map(min, one_steps, other_steps))
     if any(bool(x) != bool(y) for x, y in zip(one_steps, other_steps, strict=True)):
         return None
-    return Term(a.axis, 0, None, reach), tuple(WHOLE if step else 0 for step in one_steps)
+    found = Term(a.axis, 0, None, reach, border)
+    return found, tuple(WHOLE if step else 0 for step in one_steps)
+
+
+def _span(term: Term) -> tuple[int, int]:
+    return term.start, term.start + (term.size or 0)
 
 
 def _holds(outer: tuple[int, int], inner: tuple[int, int]) -> bool:
@@ -261,9 +283,7 @@ def _with_columns(axes: Sequence[Axis], pairs: Sequence[tuple[Term, Column]]) ->
     result, place = [], 0
     for axis in axes:
         result.append(
-            tuple(
-                Factor(factor.length, rows[place + offset]) for offset, factor in enumerate(axis)
-            )
+            tuple(Factor(factor.length, rows[place + offset]) for offset, factor in enumerate(axis))
         )
         place += len(axis)
     return Sight(tuple(result), tuple(term for term, _ in pairs))

@@ -25,9 +25,7 @@ def unit(sight: Sight, digit: Callable[[int], int] = middle) -> Unit | None:
     """The unit with these digits (`digit` gives one for a length); None where its field is not known."""
     if any(term.size is None for term in sight.terms):
         return None
-    chosen = [
-        [digit(f.length) if _moves(f) else None for f in axis] for axis in sight.axes
-    ]
+    chosen = [[digit(f.length) if _moves(f) else None for f in axis] for axis in sight.axes]
     places = []
     for axis, digits in zip(sight.axes, chosen, strict=True):
         indices = [0]

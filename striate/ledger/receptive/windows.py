@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from striate.geometry import span
 from striate.ledger.effects import Window
 from striate.ledger.receptive.layout import even, exchange, join
 from striate.ledger.receptive.sight import (
+    LOOSE,
+    UNSURE,
     WHOLE,
     Factor,
     Sight,
@@ -27,6 +28,8 @@ def slide(sight: Sight, place: int, window: Window, outputs: int) -> Sight | Non
     if w.kernel == w.stride == 1 and w.padding == (0, 0):
         return sight
     if even(sight, place):
+        if _misses(length(sight.axes[place]), w, outputs):
+            return None
         return exchange(sight, place, plain(outputs, len(sight.terms)))
     axis = joined(sight.axes[place])
     factor = axis[0]
@@ -37,28 +40,38 @@ def slide(sight: Sight, place: int, window: Window, outputs: int) -> Sight | Non
         return None
     steps = tuple(step * w.stride for step in factor.steps)
     terms = tuple(
-        _through(sight, place, index, term, w, units)
-        if factor.steps[index]
-        else term
+        _through(sight, place, index, w, outputs, units) if factor.steps[index] else term
         for index, term in enumerate(sight.terms)
     )
-    return Sight(
-        (*sight.axes[:place], (Factor(outputs, steps),), *sight.axes[place + 1 :]), terms
-    )
+    return Sight((*sight.axes[:place], (Factor(outputs, steps),), *sight.axes[place + 1 :]), terms)
 
 
 def _through(
-    sight: Sight, place: int, index: int, term: Term, w: Window, units: tuple[int, int]
+    sight: Sight, place: int, index: int, w: Window, outputs: int, units: tuple[int, int]
 ) -> Term:
+    term = sight.terms[index]
     assert term.size is not None
-    (factor,) = joined(sight.axes[place])
-    step = factor.steps[index]
+    size = length(sight.axes[place])
+    step = sight.axes[place][-1].steps[index]
     return Term(
         term.axis,
         term.start - w.padding[0] * step,
         term.size + (span(w.kernel, w.dilation) - 1) * step,
         _reach(sight, place, index, term, step, units),
+        _border(term, w, size, outputs, units),
     )
+
+
+def _border(term: Term, w: Window, size: int, outputs: int, units: tuple[int, int]) -> int:
+    last = (outputs - 1) * w.stride - w.padding[0]
+    every = (w.stride <= w.kernel and w.dilation == 1) or (w.stride == 1 and w.dilation <= outputs)
+    if term.border and not (every and units == (0, size - 1)):
+        return UNSURE
+    padding = w.padding[0] > 0 or last + span(w.kernel, w.dilation) > size
+    # A window with gaps, or all in the padding, sees less there than its span says.
+    if padding and (w.dilation > 1 or w.padding[0] >= w.kernel or last >= size):
+        return max(term.border, LOOSE)
+    return term.border
 
 
 def _reach(
@@ -91,6 +104,19 @@ def seen(size: int, w: Window, outputs: int) -> tuple[int, int] | None:
         if a <= b:
             found += [a * w.stride + first, b * w.stride + first]
     return (min(found), max(found)) if found else None
+
+
+def _misses(size: int, w: Window, outputs: int) -> bool:
+    """Whether some window falls on no input at all."""
+    last = (outputs - 1) * w.stride - w.padding[0]
+    if w.padding[0] > (w.kernel - 1) * w.dilation or last >= size:
+        return True
+    if w.dilation <= size:
+        return False
+    return any(
+        all(not 0 <= start + tap * w.dilation < size for tap in range(w.kernel))
+        for start in range(-w.padding[0], last + 1, w.stride)
+    )
 
 
 def _blurred(sight: Sight, place: int, w: Window, outputs: int) -> Sight | None:
@@ -142,9 +168,7 @@ def unfolded(sight: Sight, place: int, w: Window, outputs: int) -> Sight | None:
     """The windows along an axis, and their taps along a new last one."""
     if even(sight, place):
         found: Sight | None = exchange(sight, place, plain(outputs, len(sight.terms)))
-        return found and Sight(
-            (*found.axes, plain(w.kernel, len(found.terms))), found.terms
-        )
+        return found and Sight((*found.axes, plain(w.kernel, len(found.terms))), found.terms)
     axis = joined(sight.axes[place])
     factor = axis[0]
     if len(axis) > 1 or WHOLE in factor.steps:
@@ -159,8 +183,13 @@ def unfolded(sight: Sight, place: int, w: Window, outputs: int) -> Sight | None:
     for index, term in enumerate(sight.terms):
         step = factor.steps[index]
         if step:
-            reach = _reach(sight, place, index, term, step, units)
-            term = replace(term, start=term.start - w.padding[0] * step, reach=reach)
+            term = Term(
+                term.axis,
+                term.start - w.padding[0] * step,
+                term.size,
+                _reach(sight, place, index, term, step, units),
+                max(LOOSE, _border(term, w, factor.length, outputs, units)),
+            )
         terms.append(term)
     return Sight(tuple(axes), tuple(terms))
 
@@ -173,7 +202,9 @@ def padded(sight: Sight, amounts: Sequence[tuple[int, int]], *, copies: bool) ->
             continue
         size = length(found.axes[place]) + before + after
         if even(found, place):
-            rest = exchange(found, place, plain(size - max(0, before) - max(0, after), len(found.terms)))
+            rest = exchange(
+                found, place, plain(size - max(0, before) - max(0, after), len(found.terms))
+            )
             more = max(0, before) + max(0, after)
             found = join([rest], [size - more, more], place, all_see=copies) if more else rest
         elif copies:
