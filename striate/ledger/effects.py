@@ -110,6 +110,8 @@ class Padding:
     output: Tensor
     amounts: tuple[tuple[int, int], ...]
     zeros: bool
+    #: Whether they are inputs again, mirrored or wrapped around.
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,8 @@ def _pad(operator: Operator) -> Effect:
     else:
         mode = "constant" if operator.name == "aten.constant_pad_nd" else "other"
         value = operator.argument(2, 0)
-    return Padding(data, output, tuple(amounts), mode == "constant" and not value)
+    constant = mode == "constant"
+    return Padding(data, output, tuple(amounts), constant and not value, copies=not constant)
 
 
 def _moved(how: str) -> Rule:
