@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
+from striate.jobs.files import count_file, is_file
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
@@ -130,6 +131,10 @@ def _how_to_make(request: CountRequest, path: str) -> str:
 
 
 def _ledger(request: CountRequest) -> Ledger:
+    if is_file(request.model):
+        if request.model_args:
+            raise RequestError(f"--model-arg: {request.model} is a file, and takes none")
+        return count_file(request.model, *parse_inputs(request.inputs), batched=request.batched)
     model, shape = _model(request)
     positional, keywords = _inputs(request, shape)
     try:

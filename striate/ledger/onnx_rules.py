@@ -173,9 +173,7 @@ def _convolution(weight_at: int, bias_at: int | None) -> Callable[[Operator], Ef
         connections = output.units * weight.shape[1] * prod(kernel)
         pairs = output.units // max(1, prod(output.shape[2:])) * weight.shape[1]
         bias = None if bias_at is None else operator.tensor(bias_at)
-        return Contraction(
-            "convolution", data, weight, output, connections, bias, windows, pairs
-        )
+        return Contraction("convolution", data, weight, output, connections, bias, windows, pairs)
 
     return rule
 

@@ -93,7 +93,9 @@ def read_model(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     except OSError as error:
         raise RequestError(f"{path}: cannot be read ({error.strerror or error})") from error
     except _Damaged as error:
-        raise RequestError(f"{path}: no whole ONNX model: {error}; copy or export it again") from error
+        raise RequestError(
+            f"{path}: no whole ONNX model: {error}; copy or export it again"
+        ) from error
     try:
         model = ModelProto.FromString(thin)
     except (DecodeError, ValueError) as error:
@@ -256,7 +258,9 @@ def _check(tensor: TensorProto, thinned: set[str], folder: Path) -> str | None:
 def _check_length(tensor: TensorProto, field: int, length: int) -> None:
     elements = prod(tensor.dims)
     if min(tensor.dims, default=0) < 0:
-        raise _Damaged(f"{tensor.name!r} has the sizes {list(tensor.dims)}, which no tensor can have")
+        raise _Damaged(
+            f"{tensor.name!r} has the sizes {list(tensor.dims)}, which no tensor can have"
+        )
     complex_ = tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
     if field == _RAW:
         least = most = (elements * _BITS.get(tensor.data_type, 8) + 7) // 8

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from math import prod
 
 from onnx import ModelProto, NodeProto, TensorProto
 
@@ -30,7 +31,8 @@ _SLOTS: Mapping[str, Mapping[int, str]] = {
     "QLinearMatMul": {0: PARAMETER, 3: PARAMETER, **dict.fromkeys((1, 2, 4, 5, 6, 7), BUFFER)},
     **dict.fromkeys(
         ("LSTM", "GRU", "RNN"),
-        {1: PARAMETER, 2: PARAMETER, 3: BIAS, 5: BUFFER, 6: BUFFER, 7: PARAMETER},
+        # The first states are most often zeros that the exporter wrote down.
+        {1: PARAMETER, 2: PARAMETER, 3: BIAS, 7: PARAMETER},
     ),
     "BatchNormalization": {1: PARAMETER, 2: BIAS, 3: BUFFER, 4: BUFFER},
     **dict.fromkeys(
@@ -45,7 +47,19 @@ _SLOTS: Mapping[str, Mapping[int, str]] = {
 }
 #: What only moves or converts its first input: the use of the result decides.
 _PASSES = frozenset(
-    "Cast DequantizeLinear Expand Flatten Identity QuantizeLinear Reshape Slice Squeeze Transpose Unsqueeze".split()
+    [
+        "Cast",
+        "DequantizeLinear",
+        "Expand",
+        "Flatten",
+        "Identity",
+        "QuantizeLinear",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    ]
 )
 _FLOATS = frozenset(
     (
@@ -57,6 +71,8 @@ _FLOATS = frozenset(
         TensorProto.COMPLEX128,
     )
 )
+# Names that exporters make up for numbers in a program: `val_7`, `/Constant_2_output_0`, `onnx::Mul_31`.
+_GENERATED = re.compile(r"^val_\d+$|^\d*$|::|/|const", re.IGNORECASE)
 # The exporter's words, in the metadata of the graph.
 _SIGNATURE = "pkg.torch.export.ExportedProgram.graph_signature"
 _SIGNED = re.compile(r": (PARAMETER|BUFFER) target='([^']*)'")
@@ -126,7 +142,7 @@ class Roles:
             role = slots.get(slot, CONSTANT)
             # A table of whole numbers that is looked up, such as one of positions.
             return BUFFER if node.op_type == "Gather" and not numeric and slot == 0 else role
-        if not tensor.dims:
+        if not tensor.dims or (prod(tensor.dims) == 1 and _GENERATED.search(tensor.name)):
             return CONSTANT
         if node.op_type == "Einsum":
             return PARAMETER

@@ -247,9 +247,7 @@ class _Reader:
                 buffers.append(Parameter(printable(name), row, tensor, False))
             else:
                 bias = True if role == BIAS else None
-                parameters.append(
-                    Parameter(printable(name), row, tensor, True, bias=bias)
-                )
+                parameters.append(Parameter(printable(name), row, tensor, True, bias=bias))
         return tuple(parameters), tuple(buffers)
 
     def _unused(self, name: str) -> int:
@@ -287,8 +285,7 @@ class _Reader:
         shares = first.storage if kind in VIEWS and first is not None else None
         names = [name for name in node.output if name]
         outputs = tuple(
-            self._tensor(name, shares if place_ == 0 else None)
-            for place_, name in enumerate(names)
+            self._tensor(name, shares if place_ == 0 else None) for place_, name in enumerate(names)
         )
         if problem is not None:
             named.append((NOT_READ, problem))

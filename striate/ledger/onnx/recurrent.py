@@ -44,9 +44,7 @@ def steps(
     def inside(width: int) -> Tensor:
         return Tensor(next(new), data.storage, (batch, width), data.itemsize)
 
-    def part(
-        name: str, arguments: tuple[Argument, ...], outputs: tuple[Tensor, ...]
-    ) -> Operator:
+    def part(name: str, arguments: tuple[Argument, ...], outputs: tuple[Tensor, ...]) -> Operator:
         named = (("part", name),)
         return Operator(operator.name, operator.call, arguments, named, outputs)
 

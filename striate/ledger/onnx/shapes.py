@@ -172,9 +172,7 @@ def _is_known(node: NodeProto, known: Known) -> bool:
 def _give_stored(graph: GraphProto, known: Known) -> None:
     """The inference is told of every stored tensor and every known number."""
     there = {tensor.name for tensor in graph.initializer}
-    graph.initializer.extend(
-        tensor for name, tensor in known.stored.items() if name not in there
-    )
+    graph.initializer.extend(tensor for name, tensor in known.stored.items() if name not in there)
     graph.initializer.extend(
         numpy_helper.from_array(values.copy(order="C"), name)
         for name, values in known.numbers.items()

@@ -171,6 +171,7 @@ _COMPUTE: Mapping[str, Compute] = {
     "Squeeze": lambda inputs, given: np.squeeze(inputs[0], _axes(inputs, given)),
     "Unsqueeze": _unsqueeze,
     "Slice": _slice,
+    "Transpose": lambda inputs, given: np.transpose(inputs[0], given.get("perm")),
     "ReduceProd": _reduced(np.prod),
     "ReduceSum": _reduced(np.sum),
     "ReduceMax": _reduced(np.max),
