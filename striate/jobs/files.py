@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from striate.errors import RequestError, UserCodeError
+from striate.errors import MissingExtra, RequestError, UserCodeError
 from striate.ledger import Ledger, count
 from striate.ledger.account import account
 from striate.ledger.onnx import read_onnx
@@ -42,7 +42,9 @@ def count_file(
         # What raises is an operator of torch: the program does not run on these sizes.
         raise RequestError(f"MODEL {text}: the program does not run: {error}") from error
     except RequestError as error:
-        raise type(error)(f"MODEL {error}") if type(error) is RequestError else error
+        if isinstance(error, MissingExtra):
+            raise
+        raise RequestError(f"MODEL {error}") from error
 
 
 def _program(

@@ -74,7 +74,7 @@ class _Program(_Scope):
 
     def forward(self, *given: Any, **named: Any) -> Any:
         values = {**dict(zip(self.inputs, given, strict=False)), **named, **self.constants}
-        tensors = {**dict(self.named_parameters(remove_duplicate=False))}
+        tensors: dict[str, torch.Tensor] = dict(self.named_parameters(remove_duplicate=False))
         tensors.update(self.named_buffers(remove_duplicate=False))
         values.update((key, tensors[name]) for key, name in self.stored.items())
         first = next((x for x in values.values() if isinstance(x, torch.Tensor)), None)
@@ -159,7 +159,7 @@ def as_module(program: ExportedProgram, stacks: Mapping[str, str]) -> nn.Module:
                 f"its input {name!r} is no tensor; striate counts programs of tensors"
             )
     places, types = _places(program.graph.nodes, stacks, stored)
-    root = _scope(_Program, types.get("", "Program"))
+    root: _Program = _scope(_Program, types.get("", "Program"))
     _add_modules(root, places, tensors, types)
     root.inputs, root.stored, root.constants = tuple(inputs), stored, constants
     root.runs, root.outputs = _runs(program.graph.nodes, places, {*stored, *constants, *inputs})
@@ -235,8 +235,8 @@ def _add_modules(
         if hasattr(holder, name) or not isinstance(tensor, torch.Tensor):
             raise RequestError(f"a tensor of it is called {path!r}, which none can be")
         if trained:
-            same = isinstance(tensor, nn.Parameter)
-            holder.register_parameter(name, tensor if same else nn.Parameter(tensor))
+            weight = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor)
+            holder.register_parameter(name, weight)
         else:
             holder.register_buffer(name, tensor)
 
@@ -335,9 +335,9 @@ def program_inputs(
     """
     wanted: dict[str, torch.Tensor] = {}
     for node in program.graph.nodes:
-        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs:
-            if isinstance(node.meta.get("val"), torch.Tensor):
-                wanted[node.name] = node.meta["val"]
+        value = node.meta.get("val")
+        if node.name in program.graph_signature.user_inputs and isinstance(value, torch.Tensor):
+            wanted[node.name] = value
     for name in named:
         if name not in wanted:
             raise RequestError(
@@ -359,15 +359,15 @@ def program_inputs(
             sizes = list(given[name].shape)
         else:
             sizes = []
-            for axis, size in enumerate(value.shape):
+            for axis, size in enumerate(_sizes(value)):
                 if isinstance(size, int):
                     sizes.append(size)
-                elif axis == 0 and batched and str(size).isidentifier():
-                    sizes.append(bound.setdefault(str(size), 1))
-                elif str(size) in bound:
-                    sizes.append(bound[str(size)])
+                elif axis == 0 and batched and size.isidentifier():
+                    sizes.append(bound.setdefault(size, 1))
+                elif size in bound:
+                    sizes.append(bound[size])
                 elif name in shown:
-                    sizes.append(bound.setdefault(str(size), int(shown[name].shape[axis])))
+                    sizes.append(bound.setdefault(size, int(shown[name].shape[axis])))
                 else:
                     raise RequestError(f"--input is missing: its input {name!r} is {_words(value)}")
         result.append(torch.empty(sizes, dtype=value.dtype, device="meta"))
@@ -375,19 +375,22 @@ def program_inputs(
 
 
 def _bind(name: str, value: torch.Tensor, sizes: tuple[int, ...], bound: dict[str, int]) -> None:
-    pairs = list(zip(value.shape, sizes, strict=False))
-    if len(value.shape) != len(sizes) or any(
-        isinstance(w, int) and w != given for w, given in pairs
-    ):
-        said = "x".join(map(str, sizes))
+    wanted, said = _sizes(value), "x".join(map(str, sizes))
+    pairs = list(zip(wanted, sizes, strict=False))
+    if len(wanted) != len(sizes) or any(isinstance(w, int) and w != size for w, size in pairs):
         raise RequestError(f"--input {said}: its input {name!r} is {_words(value)}")
     for symbol, size in pairs:
-        if not isinstance(symbol, int) and bound.setdefault(str(symbol), size) != size:
+        if isinstance(symbol, str) and bound.setdefault(symbol, size) != size:
             raise RequestError(
-                f"--input {'x'.join(map(str, sizes))}: a size of its input {name!r} is "
-                f"{bound[str(symbol)]} in another input"
+                f"--input {said}: a size of its input {name!r} is {bound[symbol]} in another place"
             )
 
 
+def _sizes(value: torch.Tensor) -> list[int | str]:
+    """An input's sizes; those that the program leaves open as the symbols it calls them by."""
+    sizes: list[Any] = list(value.shape)
+    return [size if isinstance(size, int) else str(size) for size in sizes]
+
+
 def _words(value: torch.Tensor) -> str:
-    return "x".join(str(size) if isinstance(size, int) else "?" for size in value.shape)
+    return "x".join(str(size) if isinstance(size, int) else "?" for size in _sizes(value))

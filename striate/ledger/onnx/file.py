@@ -7,7 +7,7 @@ external data is never opened. Nothing that the file says about sizes is taken o
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -41,7 +41,7 @@ _FLOATS, _DOUBLES, _RAW = 4, 10, 9
 _VALUES = {_FLOATS, 5, 7, _RAW, _DOUBLES, 11}
 
 # Bits of an element, by TensorProto.DataType; texts have none.
-_BITS = {
+_BITS: Mapping[int, int] = {
     **dict.fromkeys((TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1), 4),
     **dict.fromkeys((TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL), 8),
     **dict.fromkeys(
@@ -275,7 +275,7 @@ def _check_length(tensor: TensorProto, field: int, length: int) -> None:
 
 
 def _check_external(tensor: TensorProto, name: str, folder: Path) -> str | None:
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     inside = PurePosixPath(location)
     outside = (

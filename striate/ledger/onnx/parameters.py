@@ -18,6 +18,8 @@ from striate.ledger.onnx_rules import ELEMENTWISE
 PARAMETER, BIAS, BUFFER, CONSTANT = "parameter", "bias", "buffer", "constant"
 _ORDER = (PARAMETER, BIAS, BUFFER, CONSTANT)
 
+_RECURRENT = {1: PARAMETER, 2: PARAMETER, 3: BIAS, 7: PARAMETER}
+_NORM = {1: PARAMETER, 2: BIAS}
 #: By operator: what its inputs are if they are stored; those not listed are constants.
 _SLOTS: Mapping[str, Mapping[int, str]] = {
     "Conv": {1: PARAMETER, 2: BIAS},
@@ -29,16 +31,14 @@ _SLOTS: Mapping[str, Mapping[int, str]] = {
     "MatMul": {0: PARAMETER, 1: PARAMETER},
     "MatMulInteger": {0: PARAMETER, 1: PARAMETER, 2: BUFFER, 3: BUFFER},
     "QLinearMatMul": {0: PARAMETER, 3: PARAMETER, **dict.fromkeys((1, 2, 4, 5, 6, 7), BUFFER)},
-    **dict.fromkeys(
-        ("LSTM", "GRU", "RNN"),
-        # The first states are most often zeros that the exporter wrote down.
-        {1: PARAMETER, 2: PARAMETER, 3: BIAS, 7: PARAMETER},
-    ),
+    # The first states of a recurrent layer are most often zeros that the exporter wrote down.
+    "LSTM": _RECURRENT,
+    "GRU": _RECURRENT,
+    "RNN": _RECURRENT,
     "BatchNormalization": {1: PARAMETER, 2: BIAS, 3: BUFFER, 4: BUFFER},
-    **dict.fromkeys(
-        ("InstanceNormalization", "LayerNormalization", "GroupNormalization"),
-        {1: PARAMETER, 2: BIAS},
-    ),
+    "InstanceNormalization": _NORM,
+    "LayerNormalization": _NORM,
+    "GroupNormalization": _NORM,
     "RMSNormalization": {1: PARAMETER},
     "PRelu": {1: PARAMETER},
     "Gather": {0: PARAMETER},
@@ -47,19 +47,8 @@ _SLOTS: Mapping[str, Mapping[int, str]] = {
 }
 #: What only moves or converts its first input: the use of the result decides.
 _PASSES = frozenset(
-    [
-        "Cast",
-        "DequantizeLinear",
-        "Expand",
-        "Flatten",
-        "Identity",
-        "QuantizeLinear",
-        "Reshape",
-        "Slice",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    ]
+    """Cast DequantizeLinear Expand Flatten Identity QuantizeLinear Reshape Slice Squeeze Transpose
+    Unsqueeze""".split()  # noqa: SIM905 - a list of names reads better so
 )
 _FLOATS = frozenset(
     (
@@ -159,4 +148,4 @@ class Roles:
 
 
 def _along_one_axis(tensor: TensorProto) -> bool:
-    return sum(size > 1 for size in tensor.dims) <= 1
+    return len([size for size in tensor.dims if size > 1]) <= 1

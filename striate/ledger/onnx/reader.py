@@ -358,9 +358,9 @@ def _calls_joined(
     first: dict[str, str] = {}
     for found, node in zip(places, nodes, strict=True):
         called, number = (found or "").rpartition("_")[::2]
-        if called and number.isdecimal():
-            if any(name in initialisers and owner(name) == called for name in node.input):
-                first[found or ""] = called
+        known = any(name in initialisers and owner(name) == called for name in node.input)
+        if called and number.isdecimal() and known:
+            first[found or ""] = called
     return [first.get(found, found) if found else found for found in places]
 
 

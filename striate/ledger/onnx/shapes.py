@@ -143,7 +143,8 @@ def _set_inputs(graph: GraphProto, sizes: Mapping[str, Shape]) -> None:
 
 
 def _copy(node: NodeProto) -> NodeProto:
-    return NodeProto.FromString(node.SerializeToString())
+    copied: NodeProto = NodeProto.FromString(node.SerializeToString())
+    return copied
 
 
 def _take_constants(known: Known) -> None:
@@ -274,12 +275,12 @@ def input_sizes(
         if not kind.HasField("shape"):
             raise RequestError(f"--input is missing: its input {name!r} has no sizes in the file")
         wanted = [_size(d, name) for d in kind.shape.dim]
-        result = []
+        result: list[int] = []
         for axis, size in enumerate(wanted):
-            if isinstance(size, str) and size in bound:
-                result.append(bound[size])
-            elif isinstance(size, int):
+            if isinstance(size, int):
                 result.append(size)
+            elif size in bound:
+                result.append(bound[size])
             elif axis == 0 and batched:
                 result.append(1)
                 if size:

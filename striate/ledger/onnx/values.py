@@ -84,7 +84,7 @@ def _axes(inputs: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...] | 
 
 def _slice(inputs: Sequence[Any], given: Mapping[str, Any]) -> Array:
     data = inputs[0]
-    rest = [None if one is None else one.reshape(-1).tolist() for one in inputs[1:]]
+    rest: list[Any] = [None if one is None else one.reshape(-1).tolist() for one in inputs[1:]]
     starts, ends = rest[:2] if rest else (given["starts"], given["ends"])
     axes = rest[2] if len(rest) > 2 and rest[2] is not None else given.get("axes")
     steps = rest[3] if len(rest) > 3 and rest[3] is not None else [1] * len(starts)
@@ -166,7 +166,9 @@ _COMPUTE: Mapping[str, Compute] = {
     "Where": _each(np.where),
     "Cast": _cast,
     "Concat": lambda inputs, given: np.concatenate(inputs, given["axis"]),
-    "Gather": lambda inputs, given: np.asarray(np.take(*inputs, axis=given.get("axis", 0))),
+    "Gather": lambda inputs, given: np.asarray(
+        inputs[0].take(inputs[1], axis=given.get("axis", 0))
+    ),
     "Reshape": lambda inputs, _: np.asarray(inputs[0].reshape([int(size) for size in inputs[1]])),
     "Squeeze": lambda inputs, given: np.squeeze(inputs[0], _axes(inputs, given)),
     "Unsqueeze": _unsqueeze,
