@@ -100,10 +100,12 @@ def read_model(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
         model = ModelProto.FromString(thin)
     except (DecodeError, ValueError) as error:
         raise RequestError(
-            f"{path}: no ONNX model ({' '.join(str(error).split())}); copy or export it again"
+            f"{path}: no whole ONNX model: {' '.join(str(error).split())}; copy or export it again"
         ) from error
     if not model.ir_version or not model.opset_import or not model.HasField("graph"):
-        raise RequestError(f"{path}: no ONNX model: it has no graph, or names no operator set")
+        raise RequestError(
+            f"{path}: no whole ONNX model: it has no graph, or names no operator set"
+        )
     try:
         missing = [
             location
@@ -128,27 +130,27 @@ class _Damaged(Exception):
 
 def _thinned(mapped: mmap.mmap) -> tuple[bytes, set[str]]:
     thinned: set[str] = set()
-    with memoryview(mapped) as data:
-        return _without_values(data, "model", thinned, 0), thinned
+    return _without_values(mapped, 0, len(mapped), "model", thinned, 0), thinned
 
 
-def _without_values(data: memoryview, kind: str, thinned: set[str], depth: int) -> bytes:
-    """The message `data` without long values; the names of the tensors that lose some are added."""
+def _without_values(
+    data: mmap.mmap, position: int, end: int, kind: str, thinned: set[str], depth: int
+) -> bytes:
+    """The message from `position` to `end` without long values; adds the names of tensors that lose some."""
     if depth > 64:
         raise _Damaged("it is nested more than 64 levels deep")
     inside = _INSIDE.get(kind, {})
-    kept: list[memoryview | bytes] = []
+    kept: list[bytes] = []
     lengths: dict[int, int] = {}
-    position, end = 0, len(data)
     while position < end:
         start = position
-        key, position = _varint(data, position)
+        key, position = _varint(data, position, end)
         number, form = key >> 3, key & 7
         if form == 2:
-            length, body = _varint(data, position)
+            length, body = _varint(data, position, end)
             position = body + length
         elif form == 0:
-            length, (_, position) = 0, _varint(data, position)
+            length, (_, position) = 0, _varint(data, position, end)
         elif form in (1, 5):
             length, position = 0, position + (8 if form == 1 else 4)
         else:
@@ -160,7 +162,7 @@ def _without_values(data: memoryview, kind: str, thinned: set[str], depth: int) 
         elif kind == "tensor" and number in _VALUES:
             lengths[number] = lengths.get(number, 0) + length
         elif number in inside:
-            part = _without_values(data[body:position], inside[number], thinned, depth + 1)
+            part = _without_values(data, body, position, inside[number], thinned, depth + 1)
             kept += [_as_varint(key), _as_varint(len(part)), part]
         else:
             kept.append(data[start:position])
@@ -176,9 +178,9 @@ def _without_values(data: memoryview, kind: str, thinned: set[str], depth: int) 
     return joined
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
     value = shift = 0
-    while position < len(data) and shift < 70:
+    while position < end and shift < 70:
         byte = data[position]
         position += 1
         value |= (byte & 127) << shift
@@ -238,8 +240,7 @@ def _check(tensor: TensorProto, thinned: set[str], folder: Path) -> str | None:
     """Raise where sizes and bytes do not go together; the name of an external file that is not there."""
     name = repr(tensor.name) if tensor.name else "a tensor without a name"
     sizes = list(tensor.dims)
-    if any(size < 0 for size in sizes) or prod(sizes) > MOST:
-        raise _Damaged(f"{name} has the sizes {sizes}, which no tensor can have")
+    _check_sizes(tensor)
     if tensor.data_location == TensorProto.EXTERNAL:
         return _check_external(tensor, name, folder)
     if tensor.HasField("raw_data"):
@@ -255,12 +256,15 @@ def _check(tensor: TensorProto, thinned: set[str], folder: Path) -> str | None:
     return None
 
 
+def _check_sizes(tensor: TensorProto) -> None:
+    if any(size < 0 for size in tensor.dims) or prod(tensor.dims) > MOST:
+        sizes = list(tensor.dims)
+        raise _Damaged(f"{tensor.name!r} has the sizes {sizes}, which no tensor can have")
+
+
 def _check_length(tensor: TensorProto, field: int, length: int) -> None:
     elements = prod(tensor.dims)
-    if min(tensor.dims, default=0) < 0:
-        raise _Damaged(
-            f"{tensor.name!r} has the sizes {list(tensor.dims)}, which no tensor can have"
-        )
+    _check_sizes(tensor)
     complex_ = tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
     if field == _RAW:
         least = most = (elements * _BITS.get(tensor.data_type, 8) + 7) // 8

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
+import onnx.helper
 import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
@@ -41,6 +42,9 @@ def read(
             text = " ".join(str(error).split())
             raise RequestError(f"its functions cannot be put in place: {text:.300}") from error
     said = signed(model)
+    imported = {one.domain for one in model.opset_import}
+    for domain in {node.domain for node in model.graph.node} - imported - {"ai.onnx"}:
+        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
     sizes, bound, assumed = input_sizes(model, positional, named, batched)
     if batched and sizes and not next(iter(sizes.values())):
         raise RequestError("its first input is a single number; use --batch-dim none")
@@ -82,7 +86,10 @@ class _Reader:
         self.nodes = known.nodes
         self._stored_inside()
         self.active = self._active()
-        self.roles = Roles(self._all_nodes(), frozenset(self.active), said)
+        made = {name for node in self.nodes for name in node.output}
+        # What branches and loops compute is taken to depend on the input.
+        inside = (name for node in self._all_nodes() for name in node.output if name not in made)
+        self.roles = Roles(self._all_nodes(), frozenset((*self.active, *inside)), said)
         self.tensors: dict[str, Tensor] = {}
         self.operators: list[Operator] = []
 

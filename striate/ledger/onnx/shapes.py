@@ -21,6 +21,7 @@ from onnx import (
 
 from striate.errors import RequestError
 from striate.ledger.onnx.file import MOST
+from striate.ledger.onnx.names import printable
 from striate.ledger.onnx.values import Array, Shape, attributes, constant, evaluate, of_constant
 
 
@@ -236,68 +237,70 @@ def input_sizes(
     that are not the model's.
     """
     stored = {tensor.name for tensor in model.graph.initializer}
-    taken = [value for value in model.graph.input if value.name not in stored]
-    given = _assigned([value.name for value in taken], positional, named)
-    sizes: dict[str, Shape] = {}
+    taken = {value.name: _wanted(value) for value in model.graph.input if value.name not in stored}
+    given = _assigned(list(taken), positional, named)
     bound: dict[str, int] = {}
+    for name, here in given.items():
+        _bind(name, taken[name], here, bound)
+    sizes: dict[str, Shape] = {}
     notes: list[str] = []
-    for value in taken:
-        name = value.name
-        kind = value.type.tensor_type
-        if not value.type.HasField("tensor_type"):
-            raise RequestError(
-                f"its input {name!r} is no tensor but a {value.type.WhichOneof('value')}; "
-                "striate counts models of tensors"
-            )
-        wanted = [_size(d, name) for d in kind.shape.dim] if kind.HasField("shape") else None
-        here = given.get(name)
-        if here is not None:
-            if wanted is None:
-                wanted = list(here)
-            fits = len(wanted) == len(here) and all(
-                not isinstance(w, int) or w == h for w, h in zip(wanted, here, strict=True)
-            )
-            if not fits:
-                raise RequestError(
-                    f"--input {_words(here)}: its input {name!r} is {_words(wanted)}"
-                )
-            for symbol, size in zip(wanted, here, strict=True):
-                if isinstance(symbol, str) and symbol and bound.setdefault(symbol, size) != size:
-                    raise RequestError(
-                        f"--input {_words(here)}: {symbol!r} of its input {name!r} is {bound[symbol]} already"
-                    )
-            sizes[name] = tuple(here)
-    for value in taken:
-        name = value.name
-        if name in sizes:
+    for name, wanted in taken.items():
+        if name in given:
+            sizes[name] = given[name]
             continue
-        kind = value.type.tensor_type
-        if not kind.HasField("shape"):
+        if wanted is None:
             raise RequestError(f"--input is missing: its input {name!r} has no sizes in the file")
-        wanted = [_size(d, name) for d in kind.shape.dim]
-        result: list[int] = []
-        for axis, size in enumerate(wanted):
-            if isinstance(size, int):
-                result.append(size)
-            elif size in bound:
-                result.append(bound[size])
-            elif axis == 0 and batched:
-                result.append(1)
-                if size:
-                    bound[size] = 1
-                notes.append(
-                    f"the batch, {size or '?'} of the input {name!r}, is 1; --input gives another"
-                )
-            else:
-                raise RequestError(
-                    f"--input is missing: its input {name!r} is {_words(wanted)}, where {size or '?'} can be "
-                    f"any size; give all of them, for example --input {_example(taken, value, batched)}"
-                )
-        sizes[name] = tuple(result)
+        if wanted and isinstance(wanted[0], str) and wanted[0] not in bound and batched:
+            if wanted[0]:
+                bound[wanted[0]] = 1
+            notes.append(
+                f"the batch, the first size of the input {name!r}, is 1; --input gives another"
+            )
+            wanted = [1, *wanted[1:]]
+        closed = [bound.get(size, size) if isinstance(size, str) else size for size in wanted]
+        numbers = [size for size in closed if isinstance(size, int)]
+        if len(numbers) != len(closed):
+            prefix = f"{name}=" if len(taken) > 1 and re.fullmatch(r"\w+", name) else ""
+            example = _words([size if isinstance(size, int) else 32 for size in closed])
+            raise RequestError(
+                f"--input is missing: its input {name!r} is {_words(closed)}, which leaves sizes open; give "
+                f"all of them, for example --input {prefix}{example}"
+            )
+        sizes[name] = tuple(numbers)
     for name, shape in sizes.items():
         if prod(shape) > MOST:
             raise RequestError(f"its input {name!r} is {_words(shape)}, which no tensor can be")
-    return {value.name: sizes[value.name] for value in taken}, bound, tuple(notes)
+    return sizes, bound, tuple(notes)
+
+
+def _wanted(value: ValueInfoProto) -> list[int | str] | None:
+    """An input's sizes, the open ones by their names, which may be empty; None where there are none."""
+    if not value.type.HasField("tensor_type"):
+        kind = value.type.WhichOneof("value") or "value without a type"
+        raise RequestError(
+            f"its input {value.name!r} is no tensor but a {kind}; striate counts models of tensors"
+        )
+    shape = value.type.tensor_type.shape
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return [_size(dimension, value.name) for dimension in shape.dim]
+
+
+def _bind(
+    name: str, wanted: Sequence[int | str] | None, here: Shape, bound: dict[str, int]
+) -> None:
+    """Check the sizes given for an input, and note what they say of open ones."""
+    if wanted is None:
+        return
+    pairs = list(zip(wanted, here, strict=False))
+    if len(wanted) != len(here) or any(isinstance(w, int) and w != size for w, size in pairs):
+        raise RequestError(f"--input {_words(here)}: its input {name!r} is {_words(wanted)}")
+    for symbol, size in pairs:
+        if isinstance(symbol, str) and symbol and bound.setdefault(symbol, size) != size:
+            raise RequestError(
+                f"--input {_words(here)}: its input {name!r} is {_words(wanted)}, and"
+                f" {symbol!r} is {bound[symbol]} in another place"
+            )
 
 
 def _assigned(
@@ -328,14 +331,4 @@ def _size(dimension: object, name: str) -> int | str:
 
 
 def _words(sizes: Sequence[int | str]) -> str:
-    return "x".join(str(size) or "?" for size in sizes) or "a single number"
-
-
-def _example(taken: Sequence[ValueInfoProto], value: ValueInfoProto, batched: bool) -> str:
-    sizes = [_size(d, value.name) for d in value.type.tensor_type.shape.dim]
-    numbers = [
-        size if isinstance(size, int) else (1 if axis == 0 and batched else 32)
-        for axis, size in enumerate(sizes)
-    ]
-    prefix = f"{value.name}=" if len(taken) > 1 and re.fullmatch(r"\w+", value.name) else ""
-    return prefix + _words(numbers)
+    return "x".join(printable(str(size)) or "?" for size in sizes) or "a single number"
