@@ -116,7 +116,7 @@ def count(
         str | None,
         typer.Argument(
             metavar="MODEL",
-            help="zoo:NAME, package.module:factory, file.py:factory or a run directory; "
+            help="zoo:NAME, package.module:factory, file.py:factory, a run directory, .onnx or .pt2; "
             "without it, all that pyproject.toml lists.",
         ),
     ] = None,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
 from striate.jobs import prospect as sites
+from striate.jobs.files import count_file, is_file
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
@@ -97,9 +98,11 @@ def count_named(request: CountRequest) -> Counted:
     before = None if request.against is None else _baseline(request, request.against)
     values = None if before is None else {k: v for k, v in before.values().items() if v is not None}
     limits = [resolve(budget, values) for budget in budgets]
-    network = _network(request)
+    network = None if is_file(request.model) else _network(request)
     ledger = _ledger(request, network).with_gates(limits)
-    prospect = sites.prospect_of(*network, batched=request.batched) if request.sites else None
+    prospect = None
+    if request.sites and network is not None:  # `require_module` has refused a file
+        prospect = sites.prospect_of(*network, batched=request.batched)
     found = None if before is None else comparing.compare(before, ledger)
     growth = () if found is None or percent is None else found.growth_gates(percent)
     return Counted(ledger, found, growth, prospect, request.view, request.more)
@@ -121,7 +124,7 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
     """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
     if not against.endswith(".json"):
         other = replace(request, model=against, model_args={})
-        return _ledger(other, _network(other))
+        return _ledger(other, None if is_file(against) else _network(other))
     path = Path(against)
     if path.is_file():
         return read(path.read_bytes(), against)
@@ -172,7 +175,12 @@ def _network(request: CountRequest) -> Network:
     return model, *_inputs(request, shape)
 
 
-def _ledger(request: CountRequest, network: Network) -> Ledger:
+def _ledger(request: CountRequest, network: Network | None) -> Ledger:
+    """Of a network, or, where there is none, of the file that `request` names."""
+    if network is None:
+        if request.model_args:
+            raise RequestError(f"--model-arg: {request.model} is a file, and takes none")
+        return count_file(request.model, *parse_inputs(request.inputs), batched=request.batched)
     model, positional, keywords = network
     try:
         return count(

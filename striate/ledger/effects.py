@@ -37,7 +37,7 @@ class Contraction:
     `pairs` times the product over axes of `Window.inside`.
     """
 
-    form: str  # "matmul", "convolution", "transposed" or "local"
+    form: str  # "matmul", "einsum", "convolution", "transposed" or "local"
     data: Tensor
     weight: Tensor
     output: Tensor

@@ -121,10 +121,12 @@ class Parameter:
     trainable: bool
     #: (module, full name) of further registrations of the same tensor.
     also: tuple[tuple[int, str], ...] = ()
+    #: Whether it is a bias, where that is known by more than its name.
+    bias: bool | None = None
 
     @property
     def is_bias(self) -> bool:
-        return "bias" in self.name.rpartition(".")[2]
+        return "bias" in self.name.rpartition(".")[2] if self.bias is None else self.bias
 
 
 @dataclass(frozen=True)

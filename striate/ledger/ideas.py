@@ -208,6 +208,8 @@ def _shape_without(
 
 
 def _contracted(found: Contraction, data: Shape) -> Shape | None:
+    if found.form == "einsum":
+        return None
     if found.form == "matmul":
         left, right = (found.weight.shape, data) if found.swapped else (data, found.weight.shape)
         if len(left) < 2 or len(right) < 2 or len(found.output.shape) != len(left):

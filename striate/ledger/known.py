@@ -61,5 +61,6 @@ PLAIN = _names(
 #: Of `POINTWISE`, those that treat each position of a map by itself (normalisations by stored statistics).
 BY_POSITION = _names(
     """dropout native_dropout _prelu_kernel log_sigmoid_forward native_batch_norm
-    _native_batch_norm_legit_no_training _batch_norm_no_update local_response_norm"""
+    _native_batch_norm_legit_no_training _batch_norm_no_update local_response_norm
+    BatchNormalization DequantizeLinear Dropout LRN QuantizeLinear"""
 )

@@ -27,12 +27,15 @@ from striate.ledger.effects import (
 from striate.ledger.graph import Operator, Tensor, tensor
 from striate.ledger.known import CREATES, MOVES, PLAIN, POINTWISE
 from striate.ledger.local_rules import LOCAL_RULES
+from striate.ledger.onnx_rules import effect as onnx_effect
 
 Rule: TypeAlias = Callable[[Operator], Effect]
 
 
 def effect(operator: Operator) -> Effect:
     """The effect of one operator call."""
+    if operator.name.startswith("onnx."):
+        return onnx_effect(operator)
     rule = RULES.get(operator.name)
     if rule is not None:
         return rule(operator)
