@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OK, FAULT, WRONG, UNMET, INTERRUPTED = 0, 1, 2, 3, 130
 #: What `striate count` prints.
-FORMATS = ("table", "json", "csv", "md", "github")
+FORMATS = ("table", "json", "csv", "md", "html", "github")
 
 # The plain help is quick; the coloured one costs as much again as all else that starts.
 app = typer.Typer(
@@ -136,7 +136,7 @@ def count(
         str,
         typer.Option(
             "--format",
-            metavar="table|json|csv|md|github",
+            metavar="table|json|csv|md|html|github",
             help="How to print the ledger; github: annotations.",
         ),
     ] = "table",

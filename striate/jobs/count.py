@@ -24,7 +24,7 @@ from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
-from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render import difference, document, html, markdown, records, table, workflow
 from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
@@ -283,12 +283,14 @@ def tables(counted: Counted, width: int) -> RenderableType:
 
 
 def shown(counted: Counted, form: str) -> str:
-    """As text: "json", "csv", "md" or "github"; without the last end of a line."""
+    """As text: "json", "csv", "md", "html" or "github"; without the last end of a line."""
     ledger, found = counted.ledger, counted.difference
     if form == "csv":
         text = records.render(ledger)
     elif form == "github":
         text = workflow.render(ledger, counted.growth)
+    elif form == "html":
+        text = html.render(ledger, found, counted.growth)
     elif form == "md":
         text = (
             markdown.render(ledger, counted.view)

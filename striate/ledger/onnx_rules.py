@@ -267,7 +267,7 @@ def _attention(operator: Operator) -> Effect:
     width = value.shape[-1] // holders if len(value.shape) == 3 else value.shape[-1]
     keys = key.shape[-2] + (0 if past is None else past.shape[-2])
     scores = total.shape[0] * heads * query.shape[-2] * keys
-    return Product((query, key, value), scores * (size + width))
+    return Product((query, key, value), scores * (size + width), scores)
 
 
 def _recurrent(operator: Operator) -> Effect:

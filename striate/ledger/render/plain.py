@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def plain(text: str) -> str:
     """On one line, with what would not be seen written out: control characters, ends of lines of every kind, marks
@@ -17,3 +19,18 @@ def plain(text: str) -> str:
 
 def _escape(sign: str) -> str:
     return sign.encode("unicode_escape").decode("ascii")
+
+
+def all_plain(value: Any) -> Any:
+    """Every text in lists, tuples and dicts, likewise.
+
+    >>> all_plain({"names": ["a\\x00"], "count": 3})
+    {'names': ['a\\\\x00'], 'count': 3}
+    """
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {key: all_plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_plain(entry) for entry in value]
+    return value
