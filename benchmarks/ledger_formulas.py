@@ -48,6 +48,12 @@ TERMS: Mapping[str, str] = {
 #: What a multiply-add of a contraction is: these terms, once each.
 EXACT: Mapping[str, int] = {"convolutions": 1, "linear": 1, "projections": 1, "products": 1}
 
+#: The two kinds of attention products; together "products".
+HALVES: Mapping[str, str] = {
+    "fused products": "attention products in PyTorch's fused operators",
+    "written products": "attention products written with `@`",
+}
+
 _BIASES = {"convolution biases": 1, "linear biases": 1}
 ACCOUNTS: Mapping[str, Mapping[str, int]] = {
     "striate": EXACT,

@@ -21,10 +21,12 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Counted:
-    """Parameters and multiply-adds for one example; None where the peer gives none."""
+    """Parameters and multiply-adds for one example, None where the peer gives none; whether it says of itself that
+    something was left out."""
 
     params: int | None
     macs: int | None
+    warned: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Peer:
 
 
 def _striate(network: nn.Module, shape: Shape) -> Counted:
-    totals = striate.count(network, shape).totals
-    return Counted(totals.params, totals.macs)
+    ledger = striate.count(network, shape)
+    return Counted(ledger.totals.params, ledger.totals.macs, "macs" in ledger.uncertain)
 
 
 def _torchinfo(network: nn.Module, shape: Shape) -> Counted:
@@ -71,7 +73,8 @@ def _fvcore(network: nn.Module, shape: Shape) -> Counted:
     from fvcore.nn import FlopCountAnalysis, parameter_count
 
     analysis = FlopCountAnalysis(network, torch.zeros(shape))
-    return Counted(parameter_count(network)[""], int(analysis.total()))
+    macs = int(analysis.total())
+    return Counted(parameter_count(network)[""], macs, bool(analysis.unsupported_ops()))
 
 
 def _ptflops(backend: str) -> Callable[[nn.Module, Shape], Counted]:
@@ -99,7 +102,10 @@ def _torchscan(network: nn.Module, shape: Shape) -> Counted:
     from torchscan import crawl_module
 
     totals = crawl_module(network, shape[1:])["totals"]
-    return Counted(totals["parameters"]["known_value"], totals["macs"]["known_value"])
+    macs = totals["macs"]
+    return Counted(
+        totals["parameters"]["known_value"], macs["known_value"], macs["status"] != "complete"
+    )
 
 
 def _torch(network: nn.Module, shape: Shape) -> Counted:

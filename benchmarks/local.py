@@ -27,6 +27,7 @@ from typing import Any
 import local_machine
 import local_memory
 import local_table
+import resident
 from local_machine import Gauge
 from local_peers import OURS, PEERS, UNFOLD
 from local_shapes import DIRECTIONS, SHAPES, Shape
@@ -61,8 +62,14 @@ class Journal:
             write_whole(self.path, "".join(f"{json.dumps(one)}\n" for one in self.rows))
 
     def has(self, kind: str, **values: str) -> bool:
+        return self.find(kind, **values) is not None
+
+    def find(self, kind: str, **values: str) -> Row | None:
+        """The first row of a kind with these values."""
         wanted = {"kind": kind, **values}
-        return any(wanted.items() <= row.items() for row in self.rows)
+        return next(
+            (row for row in self.rows if wanted == {key: row.get(key) for key in wanted}), None
+        )
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -81,7 +88,7 @@ def measured(
     threads: int,
 ) -> Iterator[Row]:
     """The rows that the journal lacks: the times of each shape, then its memory; last the article's layer."""
-    memory = local_memory.obstacle()
+    memory = resident.obstacle()
     if memory is not None:
         say(f"memory is not measured: {memory}")
     for shape in shapes:
@@ -142,17 +149,17 @@ def publish(rows: Sequence[Row], out: Path | None, into: Path | None) -> None:
 BEGIN, END = "<!-- local: begin -->", "<!-- local: end -->"
 
 
-def included(document: str, text: str) -> str:
+def included(document: str, text: str, marks: tuple[str, str] = (BEGIN, END)) -> str:
     """The document with `text` between its two marks.
 
     >>> included(f"a\\n{BEGIN}\\nold\\n{END}\\nb", "new\\n")
     'a\\n<!-- local: begin -->\\n\\nnew\\n\\n<!-- local: end -->\\nb'
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = document.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise SystemExit(f"--into: the document has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+        raise SystemExit(f"--into: the document has no {marks[0]} and {marks[1]}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def chosen(only: str | None) -> list[Shape]:

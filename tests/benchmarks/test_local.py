@@ -13,6 +13,7 @@ import local_peers
 import local_table
 import local_timing
 import pytest
+import resident
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -206,7 +207,7 @@ def test_a_run_writes_its_tables(
     rows = json.loads(out.with_suffix(".json").read_text())["rows"]
     kinds = [one["kind"] for one in rows]
     assert kinds.count("time") == 2
-    if local_memory.obstacle() is None:
+    if resident.obstacle() is None:
         assert kinds.count("memory") == 4
     timed_rows = [one for one in rows if one["kind"] == "time"]
     assert all({OURS, UNFOLD, PLAIN} <= set(one["times"]) for one in timed_rows)
@@ -230,7 +231,7 @@ def test_the_journal_outlives_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    local_memory.obstacle() is not None, reason=local_memory.obstacle() or "measurable"
+    resident.obstacle() is not None, reason=resident.obstacle() or "measurable"
 )
 def test_memory_of_unfold_is_that_of_its_windows() -> None:
     shape = Shape("wide", 8, 16, (40, 40), 4, 5)
