@@ -212,7 +212,7 @@ def count(
         raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
     if format_ == "csv" and against is not None:
         raise RequestError("--format csv: has no differences; take json or md with --against")
-    if format_ in ("csv", "github") and sites:
+    if format_ in ("csv", "html", "github") and sites:
         raise RequestError(f"--format {format_}: has no sites; take table, json or md with --sites")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")

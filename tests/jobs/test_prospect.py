@@ -125,6 +125,7 @@ WRONG = [
     ("nets.py:Locked --input 1x64", r"Locked cannot be copied"),
     ("", r"--sites: is for one network; give MODEL too"),
     ("zoo:mlp --format csv", r"--format csv: has no sites"),
+    ("zoo:mlp --format html", r"--format html: has no sites"),
     ("zoo:mlp --format github", r"--format github: has no sites"),
 ]
 
