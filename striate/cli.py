@@ -159,6 +159,10 @@ def count(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Check the receptive fields on a real run, by gradients."),
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -171,9 +175,11 @@ def count(
         raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
     if format_ == "csv" and against is not None:
         raise RequestError("--format csv: has no differences; take json or md with --against")
+    if probe and format_ not in ("table", "json"):
+        raise RequestError(f"--format {format_}: has no place for --probe; take table or json")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
-    from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
+    from striate.jobs.count import CountRequest, count_named, exit_code, faults, shown, tables
 
     request = CountRequest(
         model=model,
@@ -183,6 +189,7 @@ def count(
         budget=tuple(budget or ()),
         against=against,
         max_growth=max_growth,
+        probe=probe,
     )
     form = "json" if json_ else format_
     with _results(form != "table") as out:
@@ -192,7 +199,7 @@ def count(
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, allow_partial)
-    for line in lines:
+    for line in [*faults(counted), *lines]:
         _complain(f"striate count: {line}")
     return code
 

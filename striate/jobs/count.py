@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
 from striate.jobs.load import load
-from striate.ledger import Ledger, count
+from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
-from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render import difference, document, markdown, probed, records, table, workflow
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
 from striate.runs import has_run
@@ -61,6 +61,7 @@ class CountRequest:
     budget: tuple[str, ...] = ()
     against: str | None = None
     max_growth: str | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Counted:
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
+    probe: Probe | None = None
 
 
 def count_named(request: CountRequest) -> Counted:
@@ -80,10 +82,19 @@ def count_named(request: CountRequest) -> Counted:
     values = None if before is None else {k: v for k, v in before.values().items() if v is not None}
     limits = [resolve(budget, values) for budget in budgets]
     ledger = _ledger(request).with_gates(limits)
+    checked = _probe(request) if request.probe else None
     if before is None:
-        return Counted(ledger)
+        return Counted(ledger, probe=checked)
     found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.with_growth(percent))
+    growth = () if percent is None else found.with_growth(percent)
+    return Counted(ledger, found, growth, checked)
+
+
+def _probe(request: CountRequest) -> Probe:
+    model, shape = _model(request)
+    positional, keywords = _inputs(request, shape)
+    batch_dim = 0 if request.batched else None
+    return probe(model, *positional, batch_dim=batch_dim, keywords=keywords)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -221,10 +232,12 @@ def tables(counted: Counted, width: int) -> RenderableType:
     """For a terminal of so many columns."""
     from rich.console import Group
 
-    found = table.render(counted.ledger, width)
-    if counted.difference is None:
-        return found
-    return Group(found, "", difference.render(counted.difference, counted.growth))
+    parts = [table.render(counted.ledger, width)]
+    if counted.difference is not None:
+        parts += ["", difference.render(counted.difference, counted.growth)]
+    if counted.probe is not None:
+        parts += ["", probed.render(counted.probe)]
+    return Group(*parts)
 
 
 def shown(counted: Counted, form: str) -> str:
@@ -239,7 +252,9 @@ def shown(counted: Counted, form: str) -> str:
             markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
         )
     else:
-        more = {}
+        more: dict[str, object] = {}
+        if counted.probe is not None:
+            more["probe"] = counted.probe.to_dict()
         if found is not None:
             gates = [gate.to_dict() for gate in counted.growth]
             more["against"] = {**comparing.document(found), "gates": gates}
@@ -266,6 +281,17 @@ def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
         else:
             lines.append(f"{verdict(gate)}{why}")
     return (3 if lines else 0), lines
+
+
+def faults(counted: Counted) -> list[str]:
+    """A line where the probe saw inputs outside of what the ledger claims."""
+    if counted.probe is None or not counted.probe.faults:
+        return []
+    names = ", ".join(row.name or "the output" for row in counted.probe.faults)
+    return [
+        f"--probe: {names}: a gradient lies OUTSIDE of the receptive field that the ledger claims. This is a fault "
+        "of striate, not of the model: please report it"
+    ]
 
 
 def _unknown(counted: Counted) -> str:
