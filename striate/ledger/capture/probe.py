@@ -185,9 +185,10 @@ def _slope(output: Tensor | None, image: Tensor) -> Tensor | None:
         return None
     # Different weights, so that sums over channels do not cancel.
     weights = torch.linspace(1, 2, output.numel(), dtype=image.dtype).view(output.shape)
-    (slope,) = torch.autograd.grad(
+    slopes: Sequence[Tensor | None] = torch.autograd.grad(
         (output * weights).sum().real, image, retain_graph=True, allow_unused=True
     )
+    (slope,) = slopes
     return None if slope is None or not bool(slope.isfinite().all()) else slope
 
 
