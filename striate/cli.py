@@ -200,6 +200,10 @@ def count(
             help="Say what shrink could make smaller, how far, and whether it is worth it.",
         ),
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Check the receptive fields on a real run, by gradients."),
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -214,6 +218,8 @@ def count(
         raise RequestError("--format csv: has no differences; take json or md with --against")
     if format_ in ("csv", "html", "github") and sites:
         raise RequestError(f"--format {format_}: has no sites; take table, json or md with --sites")
+    if probe and format_ not in ("table", "json"):
+        raise RequestError(f"--format {format_}: has no place for --probe; take table or json")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
     if model is None:
@@ -226,6 +232,14 @@ def count(
                 "--against": against,
                 "--max-growth": max_growth,
                 "--sites": sites,
+                "--probe": probe,
+                "--training": training,
+                "--elementwise": elementwise,
+                "--ideas": ideas,
+                "--depth": depth is not None,
+                "--sort": sort,
+                "--filter": filter_,
+                "--unfold": unfold,
             }
         )
         return _count_listed("json" if json_ else format_, only or (), allow_partial, quiet)
@@ -233,7 +247,7 @@ def count(
         raise RequestError(
             f"--only {only[0]}: selects from pyproject.toml; leave out MODEL {model}"
         )
-    from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
+    from striate.jobs.count import CountRequest, count_named, exit_code, faults, shown, tables
     from striate.ledger.render.table import More
     from striate.ledger.view import View
 
@@ -261,6 +275,7 @@ def count(
         view=view,
         more=more,
         sites=sites,
+        probe=probe,
     )
     with _results(form != "table") as out:
         counted = count_named(request)
@@ -269,7 +284,7 @@ def count(
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, allow_partial)
-    for line in lines:
+    for line in [*faults(counted), *lines]:
         _complain(f"striate count: {line}")
     return code
 

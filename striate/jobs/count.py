@@ -20,11 +20,20 @@ from striate.errors import RequestError, UserCodeError
 from striate.jobs import prospect as sites
 from striate.jobs.files import count_file, is_file
 from striate.jobs.load import load
-from striate.ledger import Ledger, count
+from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
-from striate.ledger.render import difference, document, html, markdown, records, table, workflow
+from striate.ledger.render import (
+    difference,
+    document,
+    html,
+    markdown,
+    probed,
+    records,
+    table,
+    workflow,
+)
 from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
@@ -71,6 +80,7 @@ class CountRequest:
     view: View = field(default_factory=View)
     more: More = field(default_factory=More)
     sites: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Counted:
     prospect: Prospect | None = None
     view: View = field(default_factory=View)
     more: More = field(default_factory=More)
+    probe: Probe | None = None
 
 
 def count_named(request: CountRequest) -> Counted:
@@ -105,7 +116,19 @@ def count_named(request: CountRequest) -> Counted:
         prospect = sites.prospect_of(*network, batched=request.batched)
     found = None if before is None else comparing.compare(before, ledger)
     growth = () if found is None or percent is None else found.growth_gates(percent)
-    return Counted(ledger, found, growth, prospect, request.view, request.more)
+    return Counted(
+        ledger, found, growth, prospect, request.view, request.more, _probe(request, network)
+    )
+
+
+def _probe(request: CountRequest, network: Network | None) -> Probe | None:
+    if not request.probe:
+        return None
+    if network is None:
+        raise RequestError(f"--probe: {request.model} is a file, and only a model can be run")
+    model, positional, keywords = network
+    batch_dim = 0 if request.batched else None
+    return probe(model, *positional, batch_dim=batch_dim, keywords=keywords)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -279,6 +302,8 @@ def tables(counted: Counted, width: int) -> RenderableType:
         parts += ["", difference.render(counted.difference, counted.growth)]
     if counted.prospect is not None:
         parts += ["", sites.tables(counted.prospect)]
+    if counted.probe is not None:
+        parts += ["", probed.render(counted.probe)]
     return Group(*parts)
 
 
@@ -305,13 +330,15 @@ def shown(counted: Counted, form: str) -> str:
 
 
 def full_document(counted: Counted) -> dict[str, object]:
-    """The ledger's document; `against` at its end where it was compared, `sites` where they were asked for."""
+    """The ledger's document; `against` at its end where it was compared, `sites` and `probe` where they were asked for."""
     plain, found = counted.ledger.to_dict(), counted.difference
     if found is not None:
         gates = [gate.to_dict() for gate in counted.growth]
         plain["against"] = {**comparing.document(found), "gates": gates}
     if counted.prospect is not None:
         plain["sites"] = counted.prospect.to_dict()
+    if counted.probe is not None:
+        plain["probe"] = counted.probe.to_dict()
     return plain
 
 
@@ -332,6 +359,17 @@ def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
                 f"{gate.metric}: could not be judged{why}, as {reason}; --allow-partial lets it pass"
             )
     return (3 if lines else 0), lines
+
+
+def faults(counted: Counted) -> list[str]:
+    """A line where the probe saw inputs outside of what the ledger claims."""
+    if counted.probe is None or not counted.probe.faults:
+        return []
+    names = ", ".join(row.name or "the output" for row in counted.probe.faults)
+    return [
+        f"--probe: {names}: a gradient lies OUTSIDE of the receptive field that the ledger claims. This is a fault "
+        "of striate, not of the model: please report it"
+    ]
 
 
 def _unknown(counted: Counted, gate: Gate) -> str:

@@ -3,14 +3,17 @@
 from striate.ledger.account import Ledger
 from striate.ledger.count import count
 from striate.ledger.gates import BudgetRequest, Gate, Limit, judge, parse_budget, resolve
+from striate.ledger.probe import Probe, probe
 
 __all__ = [
     "BudgetRequest",
     "Gate",
     "Ledger",
     "Limit",
+    "Probe",
     "count",
     "judge",
     "parse_budget",
+    "probe",
     "resolve",
 ]

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.ledger.capture.inputs import tensors
+from striate.ledger.capture.shapes import quick
 from striate.ledger.graph import Argument, Call, Graph, Module, Operator, Parameter, Tensor
 from striate.nn.functional import FUNCTIONS
 
@@ -242,12 +243,17 @@ class _DispatchMode(TorchDispatchMode):
             _refuse_two_types(args)
         return self._recorder.record(
             name,
-            lambda: func(*args, **kwargs),
+            lambda: _result(func, args, kwargs),
             args,
             kwargs,
             pointwise=torch.Tag.pointwise in func.tags,
             view=bool(func.is_view),
         )
+
+
+def _result(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    found = quick(func, args, kwargs)
+    return func(*args, **kwargs) if found is None else found
 
 
 class _FunctionMode(TorchFunctionMode):

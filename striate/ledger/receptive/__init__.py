@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from striate.ledger.effects import Contraction, Padding, Plain, Pooling
 from striate.ledger.graph import Graph, Operator, Tensor
 from striate.ledger.provenance import Reading
-from striate.ledger.receptive.rules import Seen, through
+from striate.ledger.receptive.rules import Seen, masks, through
 from striate.ledger.receptive.sight import Sight, image
 
 __all__ = ["Sight", "as_document", "of", "receptive_fields"]
@@ -73,6 +73,8 @@ class _Walk:
         self.trained = {parameter.tensor.storage for parameter in graph.parameters}
         #: The tensors with a sight in one memory.
         self.views: dict[int, set[int]] = {first.storage: {first.id}}
+        #: Tensors that a mask may have taken elements out of, until they are summed up.
+        self.masked: set[int] = set()
         self.paddings: dict[int, tuple[Sight, tuple[tuple[int, int], ...]]] = {}
 
     def through(self, readings: Sequence[Reading]) -> dict[int, Sight]:
@@ -85,7 +87,11 @@ class _Walk:
             found: Sequence[Sight | None] = ()
             sights = {t.id: self.seen[t.id] for t in data if t.id in self.seen}
             if len(sights) == len({t.id for t in data}) or operator.name == "aten.copy_":
-                found = through(Seen(reading, sights, self.paddings, self._may_mask))
+                seen = Seen(reading, sights, self.paddings, self.masked, self._may_mask)
+                found = through(seen)
+                hidden = not self.masked.isdisjoint(sights) or masks(seen)
+                if hidden and not isinstance(reading.effect, Contraction):
+                    self.masked.update(output.id for output in operator.outputs)
             self._note(operator, data, found)
             padding = reading.effect
             if isinstance(padding, Padding) and not padding.copies and padding.data.id in sights:

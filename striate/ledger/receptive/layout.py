@@ -55,7 +55,10 @@ def reshape(sight: Sight, shape: Sequence[int]) -> Sight | None:
             group = [(Factor(size, marks),) for size in shape[first:stop]]
         axes.extend(group)
         place, first = end, stop
-    return settle(lose(Sight(tuple(axes), sight.terms), lost))
+    found = lose(Sight(tuple(axes), sight.terms), lost)
+    # An axis of one that was left out may have been the last one to move.
+    settled = not lost and all(f.length > 1 or not any(f.steps) for a in sight.axes for f in a)
+    return found if settled else settle(found)
 
 
 def _divide(flat: Sequence[Factor], sizes: Sequence[int]) -> list[Axis] | None:

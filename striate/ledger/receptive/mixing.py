@@ -56,14 +56,37 @@ def dense(sight: Sight, place: int, outputs: int) -> Sight:
     return exchange(sight, place, plain(outputs, len(sight.terms)))
 
 
-def product(left: Sight, right: Sight, shape: Sequence[int]) -> Sight | None:
-    """The matrix product (..., i, c) x (..., c, j) of two activations."""
+def product(
+    left: Sight, right: Sight, shape: Sequence[int], masked: tuple[bool, bool] = (False, False)
+) -> Sight | None:
+    """The matrix product (..., i, c) x (..., c, j) of two activations; `masked` says which may hold zeros."""
     if len(left.axes) < 2 or len(left.axes) != len(right.axes):
         return None
     inner = len(left.axes) - 1
-    rows = reduced(left, (inner,), keeps=False)
-    columns = reduced(right, (inner - 1,), keeps=False)
-    return union([insert(rows, inner), insert(columns, inner - 1)], shape)
+    rows = insert(reduced(left, (inner,), keeps=False), inner)
+    columns = insert(reduced(right, (inner - 1,), keeps=False), inner - 1)
+    for hidden, scores, values in zip(masked, (rows, columns), (columns, rows), strict=True):
+        lost = {term.axis: term.reach for term in scores.terms if term.size is None}
+        if hidden and lost:
+            # Which values a row of scores leaves out is not known; all rows together leave out none.
+            kept = [t for t, term in enumerate(values.terms) if term.axis not in lost]
+            if any(lost.get(term.axis, term.reach) != term.reach for term in values.terms):
+                return None
+            return union([scores, _only(values, kept)], shape)
+    return union([rows, columns], shape)
+
+
+def _only(sight: Sight, terms: Sequence[int]) -> Sight:
+    axes = [
+        tuple(Factor(factor.length, tuple(factor.steps[t] for t in terms)) for factor in axis)
+        for axis in sight.axes
+    ]
+    return Sight(tuple(axes), tuple(sight.terms[t] for t in terms))
+
+
+def pairs(sight: Sight) -> bool:
+    """Whether units see what two places do, as the scores of an attention."""
+    return len({term.axis for term in sight.terms}) < len(sight.terms)
 
 
 def masked(sight: Sight) -> Sight:

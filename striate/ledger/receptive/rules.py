@@ -6,6 +6,7 @@ A rule gives the sight of each output that it can say something of, in order; wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -33,6 +34,8 @@ class Seen:
     sights: Mapping[int, Sight]
     #: What was padded with zeros to make a tensor, and how much along each axis.
     paddings: Mapping[int, tuple[Sight, tuple[tuple[int, int], ...]]]
+    #: Tensors some of whose elements a mask may have taken out.
+    masked: AbstractSet[int]
     #: Whether a tensor that sees nothing may hold zeros or minus infinities: it is made of constants.
     may_mask: Callable[[Tensor], bool]
 
@@ -116,7 +119,8 @@ def _contraction(seen: Seen) -> Result:
         data, weight = weight, data
     left, right = (found.weight, found.data) if found.swapped else (found.data, found.weight)
     if data and weight:
-        return mixing.product(data, weight, found.output.shape)
+        hidden = (left.id in seen.masked, right.id in seen.masked)
+        return mixing.product(data, weight, found.output.shape, hidden)
     side, other = (data, right) if data else (weight, left)
     if side is None or len(left.shape) < 2:
         return None
@@ -268,13 +272,19 @@ def _element_wise(seen: Seen) -> Result:
     if len(operator.arguments) == 1 and seen.data is not None:
         return seen.data
     found = layout.union(_operands(seen), seen.shape)
-    if found is None:
-        return None
-    constant = any(
-        tensor.id not in seen.sights and tensor.units > 1 and seen.may_mask(tensor)
-        for tensor in operator.inputs
+    return mixing.masked(found) if found and masks(seen) else found
+
+
+def masks(seen: Seen) -> bool:
+    """Whether constants meet the scores of an attention: some may be zero, or minus infinity, there."""
+    return (
+        isinstance(seen.reading.effect, ElementWise)
+        and any(map(mixing.pairs, seen.sights.values()))
+        and any(
+            tensor.id not in seen.sights and tensor.units > 1 and seen.may_mask(tensor)
+            for tensor in seen.operator.inputs
+        )
     )
-    return mixing.masked(found) if constant else found
 
 
 def _operands(seen: Seen) -> Sequence[Sight]:

@@ -191,8 +191,9 @@ def settle(sight: Sight) -> Sight:
         found.setdefault(term.axis, []).append((ready, column))
     if same:
         return sight
+    lengths = [factor.length for axis in sight.axes for factor in axis]
     return _with_columns(
-        sight.axes, [pair for axis in sorted(found) for pair in _fewest(found[axis])]
+        sight.axes, [pair for axis in sorted(found) for pair in _fewest(found[axis], lengths)]
     )
 
 
@@ -209,7 +210,7 @@ def _ready(term: Term, column: Column) -> Term:
     return term if term == found else found
 
 
-def _fewest(pairs: list[tuple[Term, Column]]) -> list[tuple[Term, Column]]:
+def _fewest(pairs: list[tuple[Term, Column]], lengths: Sequence[int]) -> list[tuple[Term, Column]]:
     result: list[tuple[Term, Column]] = []
     for pair in pairs:
         for place, other in enumerate(result):
@@ -220,10 +221,9 @@ def _fewest(pairs: list[tuple[Term, Column]]) -> list[tuple[Term, Column]]:
         else:
             result.append(pair)
     if len(result) > 1:
-        for term, column in result:
-            everything = term.size is not None and max(column, default=0) <= 0
-            if everything and all(_holds(term.reach, other.reach) for other, _ in result):
-                return [(term, column)]
+        for outer in result:
+            if all(pair is outer or _takes_in(outer, pair, lengths) for pair in result):
+                return [outer]
     if len(result) > _MOST_TERMS:
         column = tuple(
             WHOLE if any(steps) else 0 for steps in zip(*(c for _, c in result), strict=True)
@@ -268,6 +268,25 @@ def _together(one: tuple[Term, Column], other: tuple[Term, Column]) -> tuple[Ter
 
 def _span(term: Term) -> tuple[int, int]:
     return term.start, term.start + (term.size or 0)
+
+
+def _takes_in(
+    outer: tuple[Term, Column], inner: tuple[Term, Column], lengths: Sequence[int]
+) -> bool:
+    """Whether every unit sees all of what the inner term says by what the outer one says."""
+    (a, outer_steps), (b, inner_steps) = outer, inner
+    if a.size is None or not _holds(a.reach, b.reach):
+        return False
+    if max(outer_steps, default=0) <= 0:
+        return True
+    if b.size is None:
+        return False
+    more = 0
+    for above, step, length in zip(outer_steps, inner_steps, lengths, strict=True):
+        if above > 0 and above != step:
+            return False
+        more += (length - 1) * step if above <= 0 < step else 0
+    return _holds(_span(a), (b.start, b.start + b.size + more))
 
 
 def _holds(outer: tuple[int, int], inner: tuple[int, int]) -> bool:

@@ -167,8 +167,10 @@ def enlarged(sight: Sight, place: int, times: int) -> Sight:
 def unfolded(sight: Sight, place: int, w: Window, outputs: int) -> Sight | None:
     """The windows along an axis, and their taps along a new last one."""
     if even(sight, place):
-        found: Sight | None = exchange(sight, place, plain(outputs, len(sight.terms)))
-        return found and Sight((*found.axes, plain(w.kernel, len(found.terms))), found.terms)
+        if any(w.padding):
+            return None  # taps on the padding see nothing
+        found = exchange(sight, place, plain(outputs, len(sight.terms)))
+        return Sight((*found.axes, plain(w.kernel, len(found.terms))), found.terms)
     axis = joined(sight.axes[place])
     factor = axis[0]
     if len(axis) > 1 or WHOLE in factor.steps:
