@@ -330,7 +330,7 @@ def shown(counted: Counted, form: str) -> str:
 
 
 def full_document(counted: Counted) -> dict[str, object]:
-    """The ledger's document; `against` at its end where it was compared, `sites` and `probe` where they were asked for."""
+    """The ledger's document, with `against`, `sites` and `probe` at its end where they were asked for."""
     plain, found = counted.ledger.to_dict(), counted.difference
     if found is not None:
         gates = [gate.to_dict() for gate in counted.growth]

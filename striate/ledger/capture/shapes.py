@@ -21,7 +21,7 @@ _empty_like = _aten.empty_like.default
 
 def quick(operator: Any, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
     """What the operator gives for these meta tensors, or None where no rule here knows."""
-    rule = _RULES.get(operator)
+    rule = RULES.get(operator)
     if rule is None or not arguments or not _simple(arguments[0]):
         return None
     return rule(*arguments, **named)
@@ -59,9 +59,10 @@ def _batch_norm(
     data: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *_: Any
 ) -> tuple[Tensor, ...] | None:
     kept = (weight, bias, mean, variance)
-    if training or any(t is not None and t.dtype != data.dtype for t in kept):
+    if training or data.ndim < 2 or any(t is not None and t.dtype != data.dtype for t in kept):
         return None
-    return _alike(data), data.new_empty(0), data.new_empty(0)
+    channels = data.shape[1]
+    return _alike(data), data.new_empty(channels), data.new_empty(channels)
 
 
 _SAME = (
@@ -72,7 +73,7 @@ _IN_PLACE = (
     _aten.relu_, _aten.silu_, _aten.sigmoid_, _aten.tanh_, _aten.hardtanh_, _aten.hardswish_,
     _aten.hardsigmoid_, _aten.leaky_relu_, _aten.elu_, _aten.mish_,
 )  # fmt: skip
-_RULES: Mapping[Any, Rule] = {
+RULES: Mapping[Any, Rule] = {
     **{operator.default: _alike for operator in _SAME},
     **{operator.default: _itself for operator in _IN_PLACE},
     _aten.add.Tensor: _of_two,

@@ -1,0 +1,72 @@
+"""The quick shape rules of the capture give what PyTorch's own give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from striate.ledger.capture.inputs import tensors
+from striate.ledger.capture.shapes import RULES, quick
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.bool]
+
+
+@st.composite
+def metas(draw: st.DrawFn) -> Tensor:
+    shape = draw(st.lists(st.integers(0, 4), min_size=2, max_size=5))
+    tensor = torch.empty(shape, dtype=draw(st.sampled_from(DTYPES)), device="meta")
+    how = draw(st.sampled_from(["as it is", "transposed", "channels_last", "expanded", "sliced"]))
+    if how == "transposed":
+        return tensor.transpose(0, 1)
+    if how == "channels_last" and tensor.ndim == 4:
+        return tensor.to(memory_format=torch.channels_last)
+    if how == "expanded":
+        return tensor[:1].expand(shape) if shape[0] else tensor
+    return tensor[..., ::2] if how == "sliced" else tensor
+
+
+def arguments(operator: Any, first: Tensor, second: Tensor, *, training: bool) -> tuple[Any, ...]:
+    name = operator.name()
+    if "batch_norm" in name:
+        kept = [torch.empty(first.shape[1], dtype=second.dtype, device="meta") for _ in range(4)]
+        return (first, *kept, training, 0.1, 1e-5)
+    return (first, second) if "Tensor" in name else (first,)
+
+
+def plain(result: Any) -> list[Any]:
+    return [(t.shape, t.dtype, _steps(t), t.device) for t in tensors(result)]
+
+
+def _steps(tensor: Tensor) -> list[int]:
+    """The strides that an element can be told by."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return [stride for size, stride in sizes if size > 1] if tensor.numel() else []
+
+
+@pytest.mark.parametrize("operator", RULES, ids=lambda operator: operator.name())
+@settings(max_examples=60, deadline=None)
+@given(first=metas(), other=metas(), same=st.booleans(), training=st.booleans())
+def test_quick_shapes_are_those_of_torch(
+    operator: Any, first: Tensor, other: Tensor, same: bool, training: bool
+) -> None:
+    second = torch.empty_like(first) if same else other
+    given_ = arguments(operator, first, second, training=training)
+    found = quick(operator, given_, {})
+    if found is None:
+        return
+    assert plain(found) == plain(operator(*given_))
+    in_place = operator.name().split("::")[1].split(".")[0].endswith("_")
+    assert (found is first) == in_place
+
+
+def test_every_rule_is_used_on_an_ordinary_map() -> None:
+    map_ = torch.empty(2, 3, 4, 5, device="meta")
+    for operator in RULES:
+        given_ = arguments(operator, map_, map_, training=False)
+        assert quick(operator, given_, {}) is not None, operator.name()
+    assert quick(torch.ops.aten.mm.default, (map_, map_), {}) is None
