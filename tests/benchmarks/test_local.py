@@ -230,9 +230,7 @@ def test_the_journal_outlives_a_kill(tmp_path: Path) -> None:
     assert (tmp_path / "rows.previous.jsonl").is_file()
 
 
-@pytest.mark.skipif(
-    resident.obstacle() is not None, reason=resident.obstacle() or "measurable"
-)
+@pytest.mark.skipif(resident.obstacle() is not None, reason=resident.obstacle() or "measurable")
 def test_memory_of_unfold_is_that_of_its_windows() -> None:
     shape = Shape("wide", 8, 16, (40, 40), 4, 5)
     [found] = local_memory.of_peers(shape, "forward", [UNFOLD], 1)
