@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OK, FAULT, WRONG, UNMET, INTERRUPTED = 0, 1, 2, 3, 130
 #: What `striate count` prints.
-FORMATS = ("table", "json", "csv", "md", "github")
+FORMATS = ("table", "json", "csv", "md", "html", "github")
 
 # The plain help is quick; the coloured one costs as much again as all else that starts.
 app = typer.Typer(
@@ -113,12 +113,13 @@ def _top(version: Version = False) -> None:
 @app.command()
 def count(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MODEL",
-            help="zoo:NAME, package.module:factory, file.py:factory or a run directory.",
+            help="zoo:NAME, package.module:factory, file.py:factory, a run directory, .onnx or .pt2; "
+            "without it, all that pyproject.toml lists.",
         ),
-    ],
+    ] = None,
     input_: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,7 +136,7 @@ def count(
         str,
         typer.Option(
             "--format",
-            metavar="table|json|csv|md|github",
+            metavar="table|json|csv|md|html|github",
             help="How to print the ledger; github: annotations.",
         ),
     ] = "table",
@@ -159,6 +160,46 @@ def count(
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Let gates pass that could not be judged.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of the models in pyproject.toml; repeatable."),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Modules to this depth of names, what is below in one row."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Rows with the most first: params, macs, activation, elementwise, saved.",
+        ),
+    ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="PATTERN", help="Rows whose name or kind is like it: 'Conv*'."
+        ),
+    ] = None,
+    unfold: Annotated[
+        bool, typer.Option("--unfold", help="Show repeated blocks each, not once.")
+    ] = False,
+    ideas: Annotated[
+        bool, typer.Option("--ideas", help="Also what each layer would weigh without the ideas.")
+    ] = False,
+    elementwise: Annotated[
+        bool, typer.Option("--elementwise", help="Also the work that is no contraction.")
+    ] = False,
+    training: Annotated[
+        bool, typer.Option("--training", help="Also the bytes kept for a backward pass.")
+    ] = False,
+    sites: Annotated[
+        bool,
+        typer.Option(
+            "--sites",
+            help="Say what shrink could make smaller, how far, and whether it is worth it.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     json_: Json = False,
     version: Version = False,
@@ -171,10 +212,43 @@ def count(
         raise RequestError(f"--format {format_}: expected {', '.join(FORMATS)}")
     if format_ == "csv" and against is not None:
         raise RequestError("--format csv: has no differences; take json or md with --against")
+    if format_ in ("csv", "github") and sites:
+        raise RequestError(f"--format {format_}: has no sites; take table, json or md with --sites")
     if batch_dim not in ("0", "none"):
         raise RequestError(f"--batch-dim {batch_dim}: expected 0 or none")
+    if model is None:
+        _belong_to_a_model(
+            {
+                "--input": input_,
+                "--model-arg": model_arg,
+                "--batch-dim": batch_dim != "0",
+                "--budget": budget,
+                "--against": against,
+                "--max-growth": max_growth,
+                "--sites": sites,
+            }
+        )
+        return _count_listed("json" if json_ else format_, only or (), allow_partial, quiet)
+    if only:
+        raise RequestError(
+            f"--only {only[0]}: selects from pyproject.toml; leave out MODEL {model}"
+        )
     from striate.jobs.count import CountRequest, count_named, exit_code, shown, tables
+    from striate.ledger.render.table import More
+    from striate.ledger.view import View
 
+    form = "json" if json_ else format_
+    view, more = View(depth, sort, filter_, not unfold), More(elementwise, ideas)
+    if not view.plain and form not in ("table", "md"):
+        raise RequestError(
+            f"--format {form}: has every row; leave out --depth, --sort, --filter and --unfold, "
+            "or take table or md"
+        )
+    if more != More() and form != "table":
+        raise RequestError(
+            f"--format {form}: leave out --ideas and --elementwise, which are for the table"
+            + ("; they are in this format" if form == "json" else "")
+        )
     request = CountRequest(
         model=model,
         inputs=tuple(input_ or ()),
@@ -183,8 +257,11 @@ def count(
         budget=tuple(budget or ()),
         against=against,
         max_growth=max_growth,
+        training=training,
+        view=view,
+        more=more,
+        sites=sites,
     )
-    form = "json" if json_ else format_
     with _results(form != "table") as out:
         counted = count_named(request)
         if form != "table":
@@ -192,6 +269,30 @@ def count(
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, allow_partial)
+    for line in lines:
+        _complain(f"striate count: {line}")
+    return code
+
+
+def _belong_to_a_model(given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise RequestError(
+                f"{option}: is for one network; give MODEL too, or write it in pyproject.toml, "
+                "below [tool.striate.count.models.NAME]"
+            )
+
+
+def _count_listed(form: str, only: Sequence[str], allow_partial: bool, quiet: bool) -> int:
+    from striate.jobs.count_listed import count_listed, exit_code_of, shown_all, tables_of
+
+    with _results(form != "table") as out:
+        outcomes = count_listed(only)
+        if form != "table":
+            out.print(shown_all(outcomes, form))
+        elif not quiet and any(outcome.counted for outcome in outcomes):
+            out.print(tables_of(outcomes, out.width))
+    code, lines = exit_code_of(outcomes, allow_partial)
     for line in lines:
         _complain(f"striate count: {line}")
     return code
@@ -503,7 +604,9 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _complain(line: str) -> None:
-    print(" ".join(line.split()), file=sys.stderr)
+    from striate.ledger.render.plain import plain
+
+    print(plain(" ".join(line.split())), file=sys.stderr)
 
 
 def _command() -> str:

@@ -6,12 +6,14 @@ reaches the command line is a fault of striate itself, and is reported as one.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 _OURS = str(Path(__file__).resolve().parent)
+_TORCHS = re.compile(r"site-packages[/\\\\](torch|functorch)[/\\\\]")
 
 
 class RequestError(ValueError):
@@ -58,11 +60,15 @@ def user_code(what: str) -> Iterator[None]:
         yield
     except RequestError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)] or list(frames)
+        theirs = [
+            frame
+            for frame in frames
+            if not frame.filename.startswith(_OURS) and not _TORCHS.search(frame.filename)
+        ]
         # The deepest frame outside striate and outside installed packages is the line they can mend.
         own = [frame for frame in theirs if "site-packages" not in frame.filename] or theirs
-        place = f"{own[-1].filename}:{own[-1].lineno}"
+        place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
         text = " ".join(str(error).split()) or "(no message)"
-        raise UserCodeError(f"{what} raised {type(error).__name__}: {text} ({place})") from error
+        raise UserCodeError(f"{what} raised {type(error).__name__}: {text}{place}") from error

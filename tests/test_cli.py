@@ -229,7 +229,12 @@ def test_version(call: Call, arguments: list[str]) -> None:
 WRONG: list[tuple[str, str]] = [
     # the arguments
     ("cuont zoo:mlp", r"No such command 'cuont'"),
-    ("count", r"Missing argument 'MODEL'"),
+    ("count", r"MODEL is missing, and there is no \[tool\.striate\.count\]"),
+    ("count --budget 3", r"--budget: is for one network; give MODEL too"),
+    (
+        "count zoo:mlp --only mlp",
+        r"--only mlp: selects from pyproject.toml; leave out MODEL zoo:mlp",
+    ),
     ("count zoo:mlp --nope", r"No such option: --nope"),
     (f"{' '.join(SHRINK)} --out ''", r"'--out': expected the name of a directory"),
     ("count zoo:mlp --format yaml", r"--format yaml: expected table, json, csv, md, github"),

@@ -1,7 +1,8 @@
 """Every shell command and every Python example in the documents runs.
 
 A fenced block of `sh` or `python` in a document is run as it stands, the blocks of a document in their
-order and in one folder, which has the `examples` in it. A comment before a block says what else it
+order and in one folder, which has the `examples` in it; one of `toml` is the folder's pyproject.toml from
+there on. Those of `yaml` are looked at in `test_ci_files.py`. A comment before a block says what else it
 needs: `<!-- test: data -->` the real data sets, as `mnist` and `cifar10`; `<!-- test: slow -->` minutes;
 `<!-- test: install -->` a fresh environment and `<!-- test: hours -->` hours: those are not run, but what
 they name must exist.
@@ -38,6 +39,8 @@ class Block:
     def as_shell(self) -> str:
         if self.language == "sh":
             return self.text
+        if self.language == "toml":
+            return f"cat > pyproject.toml <<'END_OF_EXAMPLE'\n{self.text}END_OF_EXAMPLE\n"
         return f"python - <<'END_OF_EXAMPLE'\n{self.text}END_OF_EXAMPLE\n"
 
 
@@ -49,7 +52,9 @@ def blocks(document: Path) -> list[Block]:
 
 
 def runnable(document: Path, needs: set[str]) -> list[Block]:
-    return [b for b in blocks(document) if b.language in ("sh", "python") and b.needs == needs]
+    return [
+        b for b in blocks(document) if b.language in ("sh", "python", "toml") and b.needs == needs
+    ]
 
 
 def run(some: list[Block], folder: Path, data: dict[str, Path]) -> None:
@@ -113,7 +118,9 @@ def test_every_block_says_what_it_is() -> None:
         assert text.count("```") == 2 * len(blocks(document)), f"{document}: a block not closed?"
         assert text.count("<!-- test:") == sum(bool(b.needs) for b in blocks(document)), document
         for block in blocks(document):
-            assert block.language in ("sh", "python", "json", "text"), f"{document}: {block}"
+            assert block.language in ("sh", "python", "toml", "yaml", "json", "text"), (
+                f"{document}: {block}"
+            )
             assert block.needs <= KNOWN_NEEDS, f"{document}: {block}"
             assert block.needs != {"slow"}, "make it shorter, or say that it needs data"
 

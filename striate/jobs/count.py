@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import subprocess
@@ -10,23 +11,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
+from striate.jobs import prospect as sites
+from striate.jobs.files import count_file, is_file
 from striate.jobs.load import load
 from striate.ledger import Ledger, count
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate, parse_budget, resolve
-from striate.ledger.render import difference, document, markdown, records, table, workflow
+from striate.ledger.render import difference, document, html, markdown, records, table, workflow
+from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
+from striate.ledger.view import View
+from striate.reduce.prospect import Prospect
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
-from striate.sources.names import dimensions, nearest
+from striate.sources.names import dimensions, listing, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,7 +57,7 @@ class CountRequest:
     """What is to be counted. `batched` false: the inputs have no batch dimension.
 
     `against` names what it is compared with: a model, a saved ledger, or one in a git revision (`main:ledger.json`);
-    `max_growth` is how much larger than that it may be, as in `2%`.
+    `max_growth` is how much larger than that it may be, as in `2%`. `sites`: what could shrink is looked for, too.
     """
 
     model: str
@@ -61,29 +67,45 @@ class CountRequest:
     budget: tuple[str, ...] = ()
     against: str | None = None
     max_growth: str | None = None
+    training: bool = False
+    view: View = field(default_factory=View)
+    more: More = field(default_factory=More)
+    sites: bool = False
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A ledger with its gates judged; where it was compared, the difference and the gates of the growth."""
+    """A ledger with its gates judged; where it was compared, the difference and the gates of the growth.
+
+    `prospect` is what could shrink, where that was asked for; `view` and `more` are which rows to show, and what
+    else.
+    """
 
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
+    prospect: Prospect | None = None
+    view: View = field(default_factory=View)
+    more: More = field(default_factory=More)
 
 
 def count_named(request: CountRequest) -> Counted:
     """The ledger of what was named. A budget that is a share is one of the network compared with."""
+    if request.sites:
+        sites.require_module(request.model)
     budgets = [parse_budget(text) for text in request.budget]
     percent = _percent(request)
     before = None if request.against is None else _baseline(request, request.against)
     values = None if before is None else {k: v for k, v in before.values().items() if v is not None}
     limits = [resolve(budget, values) for budget in budgets]
-    ledger = _ledger(request).with_gates(limits)
-    if before is None:
-        return Counted(ledger)
-    found = comparing.compare(before, ledger)
-    return Counted(ledger, found, () if percent is None else found.with_growth(percent))
+    network = None if is_file(request.model) else _network(request)
+    ledger = _ledger(request, network).with_gates(limits)
+    prospect = None
+    if request.sites and network is not None:  # `require_module` has refused a file
+        prospect = sites.prospect_of(*network, batched=request.batched)
+    found = None if before is None else comparing.compare(before, ledger)
+    growth = () if found is None or percent is None else found.growth_gates(percent)
+    return Counted(ledger, found, growth, prospect, request.view, request.more)
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -101,7 +123,8 @@ def _percent(request: CountRequest) -> Fraction | None:
 def _baseline(request: CountRequest, against: str) -> Ledger:
     """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
     if not against.endswith(".json"):
-        return _ledger(replace(request, model=against, model_args={}))
+        other = replace(request, model=against, model_args={})
+        return _ledger(other, None if is_file(against) else _network(other))
     path = Path(against)
     if path.is_file():
         return read(path.read_bytes(), against)
@@ -124,19 +147,47 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
 def _how_to_make(request: CountRequest, path: str) -> str:
     words = ["striate", "count", request.model]
     words += [word for text in request.inputs for word in ("--input", text)]
-    words += [f"--model-arg={key}={value}" for key, value in request.model_args.items()]
+    words += [f"--model-arg={key}={_written(value)}" for key, value in request.model_args.items()]
     words += [] if request.batched else ["--batch-dim", "none"]
     return f"make it on the network to compare with: {shlex.join(words)} --format json > {shlex.quote(path)}"
 
 
-def _ledger(request: CountRequest) -> Ledger:
+def _written(value: object) -> str:
+    """A value of `--model-arg` as it is read: JSON, or a text that is none.
+
+    >>> _written(True), _written("relu"), _written("5"), _written({"width": 64})
+    ('true', 'relu', '"5"', '{"width": 64}')
+    """
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, default=str)
+
+
+Network = tuple[nn.Module, list[Tensor], dict[str, Tensor]]
+
+
+def _network(request: CountRequest) -> Network:
+    """The model and its inputs, by position and by name."""
     model, shape = _model(request)
-    positional, keywords = _inputs(request, shape)
+    return model, *_inputs(request, shape)
+
+
+def _ledger(request: CountRequest, network: Network | None) -> Ledger:
+    """Of a network, or, where there is none, of the file that `request` names."""
+    if network is None:
+        if request.model_args:
+            raise RequestError(f"--model-arg: {request.model} is a file, and takes none")
+        return count_file(request.model, *parse_inputs(request.inputs), batched=request.batched)
+    model, positional, keywords = network
     try:
         return count(
             model,
             *positional,
             batch_dim=0 if request.batched else None,
+            training=request.training,
             keywords=keywords,
             name=request.model,
         )
@@ -207,6 +258,8 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
             )
         if min(sizes) < 1:
             raise RequestError(f"--input {text}: sizes must be at least 1, not {dimensions(sizes)}")
+        if math.prod(sizes) >= 2**60:
+            raise RequestError(f"--input {text}: more elements than a tensor can have, 2^60")
         tensor = torch.empty(*sizes, dtype=_DTYPES[dtype], device="meta")
         if found["name"] is None:
             positional.append(tensor)
@@ -221,54 +274,78 @@ def tables(counted: Counted, width: int) -> RenderableType:
     """For a terminal of so many columns."""
     from rich.console import Group
 
-    found = table.render(counted.ledger, width)
-    if counted.difference is None:
-        return found
-    return Group(found, "", difference.render(counted.difference, counted.growth))
+    parts = [table.render(counted.ledger, width, counted.view, counted.more)]
+    if counted.difference is not None:
+        parts += ["", difference.render(counted.difference, counted.growth)]
+    if counted.prospect is not None:
+        parts += ["", sites.tables(counted.prospect)]
+    return Group(*parts)
 
 
 def shown(counted: Counted, form: str) -> str:
-    """As text: "json", "csv", "md" or "github"; without the last end of a line."""
+    """As text: "json", "csv", "md", "html" or "github"; without the last end of a line."""
     ledger, found = counted.ledger, counted.difference
     if form == "csv":
         text = records.render(ledger)
     elif form == "github":
         text = workflow.render(ledger, counted.growth)
+    elif form == "html":
+        text = html.render(ledger, found, counted.growth)
     elif form == "md":
         text = (
-            markdown.render(ledger) if found is None else markdown.difference(found, counted.growth)
+            markdown.render(ledger, counted.view)
+            if found is None
+            else markdown.difference(found, counted.growth)
         )
+        if counted.prospect is not None:
+            text += f"\n{sites.markdown(counted.prospect)}"
     else:
-        more = {}
-        if found is not None:
-            gates = [gate.to_dict() for gate in counted.growth]
-            more["against"] = {**comparing.document(found), "gates": gates}
-        text = document.render(ledger, **more)
+        text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def full_document(counted: Counted) -> dict[str, object]:
+    """The ledger's document; `against` at its end where it was compared, `sites` where they were asked for."""
+    plain, found = counted.ledger.to_dict(), counted.difference
+    if found is not None:
+        gates = [gate.to_dict() for gate in counted.growth]
+        plain["against"] = {**comparing.document(found), "gates": gates}
+    if counted.prospect is not None:
+        plain["sites"] = counted.prospect.to_dict()
+    return plain
 
 
 def exit_code(counted: Counted, allow_partial: bool) -> tuple[int, list[str]]:
     """0, or 3 where a gate is not met or could not be judged, with a line for each of those."""
     lines: list[str] = []
-    grown = (
-        f" (--max-growth, against {counted.difference.before.name})" if counted.difference else ""
-    )
+    found = counted.difference
+    grown = f" (--max-growth, against {found.before.name})" if found is not None else ""
     for gate, why in [
         *((g, "") for g in counted.ledger.gates),
         *((g, grown) for g in counted.growth),
     ]:
-        if gate.met is True or (gate.met is None and allow_partial):
-            continue
-        if gate.met is None:
-            lines.append(
-                f"{gate.metric}: could not be judged{why}, as {_unknown(counted)}; --allow-partial lets it pass"
-            )
-        else:
+        if gate.met is False:
             lines.append(f"{verdict(gate)}{why}")
+        elif gate.met is None and not allow_partial:
+            reason = _unknown(counted, gate)
+            lines.append(
+                f"{gate.metric}: could not be judged{why}, as {reason}; --allow-partial lets it pass"
+            )
     return (3 if lines else 0), lines
 
 
-def _unknown(counted: Counted) -> str:
-    ledgers = [counted.ledger, *([counted.difference.before] if counted.difference else [])]
-    where: list[Any] = [entry for ledger in ledgers for entry in ledger.unsupported]
-    return f"{len(where)} operators could not be counted" if where else "its value is not known"
+def _unknown(counted: Counted, gate: Gate) -> str:
+    """Why a gate could not be judged."""
+    found = counted.difference
+    ledgers = [counted.ledger, *([found.before] if found is not None else [])]
+    where = [
+        f"{entry.operator} in {entry.where}"
+        for ledger in ledgers
+        for entry in ledger.unsupported
+        if gate.metric in entry.metrics
+    ]
+    if where:
+        return f"there is no rule for {listing(dict.fromkeys(where), most=2)}"
+    if found is not None and gate in counted.growth and gate.metric in found.incomparable:
+        return f"the batches are {found.before.batch} and {found.after.batch}"
+    return "its value is not known"

@@ -24,7 +24,7 @@ from striate.sources.preprocess import PreprocessOptions
 from striate.sources.weights import load_weights
 
 _NEEDED = {
-    "shrink": ("lightning_fabric", "jinja2", "altair", "vl_convert"),
+    "shrink": ("lightning_fabric", "altair", "vl_convert"),
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
 }
 

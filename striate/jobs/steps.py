@@ -20,6 +20,7 @@ from striate.errors import RequestError, UnreachableBudget
 from striate.jobs import deliver
 from striate.jobs.problem import Problem, largest_share
 from striate.jobs.progress import Progress
+from striate.jobs.prospect import text
 from striate.jobs.report import write_page
 from striate.jobs.request import Settings
 from striate.jobs.result import counts_of, document
@@ -32,6 +33,7 @@ from striate.reduce.finetune import Training
 from striate.reduce.harm import measure
 from striate.reduce.original import Original
 from striate.reduce.plan import Plan
+from striate.reduce.prospect import prospect
 from striate.reduce.recipes import Arm, Recipe, arm_recipe, pretrain_recipe
 from striate.reduce.running import checked_device
 from striate.reduce.start import poorly_fitted, start_afresh
@@ -100,7 +102,7 @@ class Shrinking:
 
     def _work(self) -> Finished:
         seen = self._survey()
-        self._report_survey(seen)
+        self._report_prospect()
         try:
             if not seen.met:
                 seen.require_reachable()
@@ -168,14 +170,10 @@ class Shrinking:
         self.run.step("survey", lambda: deliver.survey_document(seen))
         return seen
 
-    def _report_survey(self, seen: Survey) -> None:
-        inside = sum(site.params for site in seen.sites)
-        self.progress.say(
-            f"{len(seen.sites)} of {len(seen.sites) + len(seen.refusals)} layers can shrink; they hold "
-            f"{inside:,} of {seen.totals.params:,} parameters ({_share(inside, seen.totals.params)})"
-        )
-        for refusal in seen.refusals:
-            self.progress.say(f"  {refusal.name} ({refusal.type}) stays as it is: {refusal.reason}")
+    def _report_prospect(self) -> None:
+        """What `striate count --sites` says: of the network, whatever the budget."""
+        found = prospect(self.problem.model, self.problem.few(), self.problem.layout)
+        self.progress.say(text(found))
 
     def _original(self) -> nn.Module:
         """The network to shrink, on the CPU: as it was given, or trained first."""
@@ -459,18 +457,6 @@ _SOURCES: Mapping[Arm, str] = {"distill": "the original's outputs", "labels": "t
 
 def _trained(model: nn.Module) -> int:
     return max(1, sum(p.numel() for p in model.parameters() if p.requires_grad))
-
-
-def _share(part: int, whole: int) -> str:
-    """A share in percent that says 100 only of all: cut off after one decimal.
-
-    >>> _share(99_999, 100_000), _share(7, 7), _share(1, 3)
-    ('99.9 %', 'all of them', '33.3 %')
-    """
-    if part == whole:
-        return "all of them"
-    tenths = 1000 * part // max(1, whole)
-    return f"{tenths // 10}.{tenths % 10} %"
 
 
 def race_epochs(epochs: int) -> int:

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from striate.ledger import receptive
 from striate.ledger.gates import Gate, Limit, judge
 from striate.ledger.graph import Graph
 from striate.ledger.ideas import Ideas, ideas
 from striate.ledger.provenance import Reading, read
-from striate.ledger.rows import Layer, Unsupported, rows
+from striate.ledger.rows import Elementwise, Layer, Unsupported, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,10 @@ class Totals:
     """Sums over the whole network. `params` are distinct, trained and frozen; `buffers` are elements;
     `weight_bytes` are parameters and buffers at their stored type. MACs are of contractions, FLOPs
     2 x MACs; `peak_activation_bytes` is the most that inputs and activations take at once in a
-    forward pass without gradients, operators' own workspaces left out."""
+    forward pass without gradients, operators' own workspaces left out; `saved_bytes` what a training
+    step keeps from the forward to the backward pass besides inputs and weights (None: not asked for).
+    `elementwise` is the work of operators that are no contraction: the elements that each reads or
+    writes, whichever are more."""
 
     params: int
     trainable: int
@@ -35,9 +37,22 @@ class Totals:
     activation_bytes: int
     activation_bytes_per_example: int
     peak_activation_bytes: int
+    elementwise: int = 0
+    saved_bytes: int | None = None
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | None]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A module that holds others: its name, as `layers` begin with it, and its type."""
+
+    name: str
+    type: str
+
+    def to_dict(self) -> dict[str, str]:
+        return {"name": self.name, "type": self.type}
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Ledger:
     unsupported: tuple[Unsupported, ...] = ()
     gates: tuple[Gate, ...] = ()
     notes: tuple[str, ...] = ()
+    containers: tuple[Container, ...] = ()
+    elementwise: tuple[Elementwise, ...] = ()
 
     @property
     def status(self) -> str:
@@ -117,8 +134,9 @@ def account(graph: Graph, name: str) -> Ledger:
         activation_bytes=sum(layer.activation_bytes for layer in layers),
         activation_bytes_per_example=found.activation_bytes_per_example,
         peak_activation_bytes=peak_bytes(graph, readings),
+        elementwise=sum(layer.elementwise for layer in layers),
+        saved_bytes=None if graph.saved is None else sum(bytes_ for _, bytes_ in graph.saved),
     )
-    seen = receptive.receptive_fields(graph, readings)
     return Ledger(
         name=name,
         batch=graph.batch,
@@ -127,9 +145,13 @@ def account(graph: Graph, name: str) -> Ledger:
             dense, connections, sum(layer.weights for layer in contracting), found.unpooled_params
         ),
         layers=layers,
-        receptive_field=receptive.of(graph.outputs[0], seen) if graph.outputs else None,
+        receptive_field=found.receptive_field,
         unsupported=found.unsupported,
         notes=graph.notes,
+        containers=tuple(
+            Container(module.name, module.type) for module in graph.modules if not module.leaf
+        ),
+        elementwise=found.elementwise,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -13,15 +13,15 @@ from striate.ledger.rows import Layer
 
 Change = Literal["same", "changed", "renamed", "added", "removed"]
 
-#: What is compared, as `Totals` names it.
-TOTALS = (
-    "params",
-    "macs_per_example",
-    "weight_bytes",
-    "activation_bytes",
-    "peak_activation_bytes",
-    "connections",
-)
+#: What is compared, as `Totals` names it, and in words.
+TOTALS: Mapping[str, str] = {
+    "params": "parameters",
+    "macs_per_example": "MACs of an example",
+    "weight_bytes": "bytes of weights",
+    "activation_bytes": "bytes of activations",
+    "peak_activation_bytes": "of those at once",
+    "connections": "connections",
+}
 #: What `--max-growth` limits: the metrics of a budget whose values should not grow.
 GROWTH = (
     "params",
@@ -31,6 +31,7 @@ GROWTH = (
     "activation_bytes",
     "peak_activation_bytes",
 )
+_OF_A_BATCH = frozenset({"activation_bytes", "peak_activation_bytes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +81,26 @@ class Difference:
             for name in TOTALS
         }
 
-    def with_growth(self, percent: Fraction) -> tuple[Gate, ...]:
+    @property
+    def incomparable(self) -> frozenset[str]:
+        """The metrics whose values are not of the same input: those of a whole batch, where the batches differ."""
+        return _OF_A_BATCH if self.before.batch != self.after.batch else frozenset()
+
+    def growth_gates(self, percent: Fraction) -> tuple[Gate, ...]:
         """Whether nothing grew by more than `percent` of what it was, a gate a metric.
 
-        A metric that either ledger knows only in part is not judged (`met` is None), except that a lower bound
-        which is too large already is.
+        Not judged (`met` is None) is what cannot be compared, and a metric that either ledger knows only in part,
+        except that a lower bound which is too large already is.
         """
-        was, uncertain = self.before.values(), self.before.uncertain
+        was = self.before.values()
+        unsure = self.before.uncertain | self.incomparable
         limits = [
             Limit(metric, int(value * (100 + percent) / 100), f"{float(percent):g}%")
             for metric in GROWTH
             if (value := was[metric]) is not None
         ]
         gates = judge(limits, self.after.values(), self.after.uncertain)
-        return tuple(
-            Gate(gate.metric, gate.limit, gate.value, None) if gate.metric in uncertain else gate
-            for gate in gates
-        )
+        return tuple(replace(gate, met=None) if gate.metric in unsure else gate for gate in gates)
 
 
 def compare(before: Ledger, after: Ledger) -> Difference:

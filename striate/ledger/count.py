@@ -16,6 +16,7 @@ def count(
     model: nn.Module,
     *inputs: Any,
     batch_dim: int | None = 0,
+    training: bool = False,
     name: str | None = None,
     keywords: Mapping[str, Any] | None = None,
     limits: Iterable[Limit] = (),
@@ -25,8 +26,9 @@ def count(
     `inputs` are what the forward takes, batch included: example tensors (meta ones too), or shapes
     such as (1, 3, 32, 32) for tensors of the parameters' type; `keywords` likewise by name.
     `batch_dim` is where the first input has its batch; None if it has none. The model runs once, in
-    evaluation mode, as a copy without memory: it is left as it was. `limits` are judged into
-    `Ledger.gates`.
+    evaluation mode, as a copy without memory: it is left as it was. With `training` it runs once
+    more in training mode, for what the backward pass needs (`Totals.saved_bytes`). `limits` are
+    judged into `Ledger.gates`.
 
     Raises `ValueError` (`RequestError`) naming the layer if the forward raises.
 
@@ -37,5 +39,5 @@ def count(
     """
     from striate.ledger.capture import capture
 
-    graph = capture(model, inputs, keywords=keywords, batch_dim=batch_dim)
+    graph = capture(model, inputs, keywords=keywords, batch_dim=batch_dim, training=training)
     return account(graph, name or type(model).__name__).with_gates(limits)

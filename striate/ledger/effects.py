@@ -37,7 +37,7 @@ class Contraction:
     `pairs` times the product over axes of `Window.inside`.
     """
 
-    form: str  # "matmul", "convolution", "transposed" or "local"
+    form: str  # "matmul", "einsum", "convolution", "transposed" or "local"
     data: Tensor
     weight: Tensor
     output: Tensor
@@ -83,6 +83,8 @@ class Product:
 
     operands: tuple[Tensor, ...]
     macs: int
+    #: Elements of the softmax between the two products.
+    scores: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,8 @@ class Padding:
     output: Tensor
     amounts: tuple[tuple[int, int], ...]
     zeros: bool
+    #: Whether they are inputs again, mirrored or wrapped around.
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +135,18 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class ElementWise:
-    """Each output element from the elements at its place."""
+    """Each output element from the elements at its place; `works` is false where they are only copied."""
+
+    works: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Known, no contraction, shapes of its own (reductions, softmax, look-ups). `makes` nothing from
-    its inputs' values where it only creates a tensor."""
+    """Known, no contraction, shapes of its own (reductions, transforms, look-ups). `creates` is true where
+    nothing is made from the inputs' values, `works` false where values are only looked up or moved."""
 
     creates: bool = False
+    works: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,14 @@ class Unknown:
     """No rule: what the operator does to these metrics is not known."""
 
     effect: str
-    metrics: tuple[str, ...] = ("connections", "dense_params", "macs", "flops", "pooling")
+    metrics: tuple[str, ...] = (
+        "connections",
+        "dense_params",
+        "macs",
+        "flops",
+        "pooling",
+        "elementwise",
+    )
 
 
 Effect: TypeAlias = (

@@ -95,6 +95,8 @@ class Module:
     type: str
     leaf: bool
     aliases: tuple[str, ...] = ()
+    #: Of a leaf: the arguments it was made with, as it says them itself.
+    settings: str = ""
 
 
 @dataclass(slots=True)
@@ -119,10 +121,12 @@ class Parameter:
     trainable: bool
     #: (module, full name) of further registrations of the same tensor.
     also: tuple[tuple[int, str], ...] = ()
+    #: Whether it is a bias, where that is known by more than its name.
+    bias: bool | None = None
 
     @property
     def is_bias(self) -> bool:
-        return "bias" in self.name.rpartition(".")[2]
+        return "bias" in self.name.rpartition(".")[2] if self.bias is None else self.bias
 
 
 @dataclass(frozen=True)
@@ -140,3 +144,5 @@ class Graph:
     #: The axis of the first input that is the batch; None where it has none.
     batch_dim: int | None = 0
     notes: tuple[str, ...] = field(default=())
+    #: (module, bytes kept for the backward pass), where that was asked for.
+    saved: tuple[tuple[int, int], ...] | None = None

@@ -21,6 +21,7 @@ from striate.ledger.effects import (
     Padding,
     Plain,
     Pooling,
+    Product,
     Window,
 )
 from striate.ledger.graph import Graph, Tensor
@@ -180,6 +181,9 @@ def _shape_without(
         else:
             result = _product(shape(found.data), shape(found.weight))
             text = "the two activations no longer fit together"
+    elif isinstance(found, Product):
+        query, *_, value = (shape(operand) for operand in found.operands)
+        result = (*query[:-1], value[-1])
     elif isinstance(found, ElementWise):
         if operator.pointwise:
             result = _broadcast([shape(t) for t in operator.inputs])
@@ -204,6 +208,8 @@ def _shape_without(
 
 
 def _contracted(found: Contraction, data: Shape) -> Shape | None:
+    if found.form == "einsum":
+        return None
     if found.form == "matmul":
         left, right = (found.weight.shape, data) if found.swapped else (data, found.weight.shape)
         if len(left) < 2 or len(right) < 2 or len(found.output.shape) != len(left):

@@ -21,6 +21,17 @@ POINTWISE = _names(
     _index_put_impl index_add scatter scatter_add scatter_reduce index_copy
     _fake_quantize_per_tensor_affine_cachemask_tensor_qparams"""
 )
+#: Of `POINTWISE` and `PLAIN`, those that look values up or move them and compute none.
+MOVES = _names(
+    """copy fill zero flip roll index_fill index_put _index_put_impl index_copy scatter masked_fill
+    masked_scatter tril triu dropout native_dropout feature_dropout alpha_dropout embedding index
+    index_select gather take take_along_dim masked_select where one_hot pixel_shuffle
+    pixel_unshuffle channel_shuffle stack repeat repeat_interleave tile unbind split
+    split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk slice select narrow
+    diagonal diag_embed as_strided view_as view_as_real view_as_complex _local_scalar_dense item
+    slice_scatter select_scatter nonzero _assert_async _assert_scalar sym_size resize set
+    _pack_padded_sequence _pad_packed_sequence"""
+)
 #: Tensors from nothing but sizes and numbers.
 CREATES = _names(
     """empty empty_strided empty_like new_empty new_empty_strided zeros zeros_like new_zeros ones
@@ -50,5 +61,6 @@ PLAIN = _names(
 #: Of `POINTWISE`, those that treat each position of a map by itself (normalisations by stored statistics).
 BY_POSITION = _names(
     """dropout native_dropout _prelu_kernel log_sigmoid_forward native_batch_norm
-    _native_batch_norm_legit_no_training _batch_norm_no_update local_response_norm"""
+    _native_batch_norm_legit_no_training _batch_norm_no_update local_response_norm
+    BatchNormalization DequantizeLinear Dropout LRN QuantizeLinear"""
 )

@@ -25,14 +25,17 @@ from striate.ledger.effects import (
     Window,
 )
 from striate.ledger.graph import Operator, Tensor, tensor
-from striate.ledger.known import CREATES, PLAIN, POINTWISE
+from striate.ledger.known import CREATES, MOVES, PLAIN, POINTWISE
 from striate.ledger.local_rules import LOCAL_RULES
+from striate.ledger.onnx_rules import effect as onnx_effect
 
 Rule: TypeAlias = Callable[[Operator], Effect]
 
 
 def effect(operator: Operator) -> Effect:
     """The effect of one operator call."""
+    if operator.name.startswith("onnx."):
+        return onnx_effect(operator)
     rule = RULES.get(operator.name)
     if rule is not None:
         return rule(operator)
@@ -40,11 +43,11 @@ def effect(operator: Operator) -> Effect:
     base = name[:-1] if name.endswith("_") and not name.startswith("__") else name
     if operator.name.startswith("aten."):
         if operator.pointwise or base in POINTWISE:
-            return ElementWise()
+            return ElementWise(works=base not in MOVES)
         if base in CREATES:
-            return Plain(creates=True)
+            return Plain(creates=True, works=False)
         if base in PLAIN or operator.view:
-            return Plain()
+            return Plain(works=base not in MOVES and not operator.view)
     return Unknown("no rule for this operator: its work and connections are not counted")
 
 
@@ -91,9 +94,14 @@ def _convolution(operator: Operator) -> Effect:
 
 
 def _attention(operator: Operator) -> Effect:
-    query, key, value = (tensor(operator, index) for index in range(3))
+    named = dict(operator.named)
+    query, key, value = (
+        part if isinstance(part := named.get(name), Tensor) else tensor(operator, index)
+        for index, name in enumerate(("query", "key", "value"))
+    )
     scores = prod(query.shape[:-1]) * key.shape[-2]
-    return Product((query, key, value), scores * (query.shape[-1] + value.shape[-1]))
+    macs = scores * (query.shape[-1] + value.shape[-1])
+    return Product((query, key, value), macs, scores)
 
 
 # -- pooling -----------------------------------------------------------------------------------
@@ -148,7 +156,8 @@ def _pad(operator: Operator) -> Effect:
     else:
         mode = "constant" if operator.name == "aten.constant_pad_nd" else "other"
         value = operator.argument(2, 0)
-    return Padding(data, output, tuple(amounts), mode == "constant" and not value)
+    constant = mode == "constant"
+    return Padding(data, output, tuple(amounts), constant and not value, copies=not constant)
 
 
 def _moved(how: str) -> Rule:
@@ -190,6 +199,7 @@ RULES: Mapping[str, Rule] = {
     "aten.linear": _linear,
     "aten.convolution": _convolution,
     **LOCAL_RULES,
+    "striate.scaled_dot_product_attention": _attention,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten._scaled_dot_product_flash_attention": _attention,
     "aten._scaled_dot_product_efficient_attention": _attention,

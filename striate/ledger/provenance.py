@@ -144,7 +144,7 @@ def _contraction(
     for tensor in found.mixing:
         other = origins.get(tensor.storage, frozenset())
         weight = None if weight is None or other is None else weight | other
-    if found.form == "matmul" and data and not weight:
+    if found.form in ("matmul", "einsum") and data and not weight:
         found = replace(found, data=found.weight, weight=found.data, swapped=True)
         data, weight = weight, data
     per_example = data is None or weight is None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from striate.ledger import receptive
-from striate.ledger.effects import Contraction, ElementWise, Pooling, Product, Unknown
+from striate.ledger.effects import Contraction, ElementWise, Plain, Pooling, Product, Unknown
 from striate.ledger.graph import Graph, Tensor
 from striate.ledger.ideas import ratio, without_pooling
 from striate.ledger.provenance import Reading
@@ -38,6 +38,10 @@ class Layer:
     receptive_field: dict[str, list[float]] | None
     shared_with: tuple[str, ...]
     calls: int
+    #: Elements read or written, whichever are more, by operators that compute and are no contraction.
+    elementwise: int = 0
+    #: What the backward pass needs of it, in bytes; None where that was not asked for.
+    saved_bytes: int | None = None
 
     @property
     def matters(self) -> bool:
@@ -71,11 +75,26 @@ class Unsupported:
 
 
 @dataclass(frozen=True, slots=True)
+class Elementwise:
+    """The work of one operator that is no contraction: how often it ran, on how many elements in all."""
+
+    operator: str
+    calls: int
+    elements: int
+
+    def to_dict(self) -> dict[str, object]:
+        return {"operator": self.operator, "calls": self.calls, "elements": self.elements}
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The rows and what only the whole of them can say."""
 
     layers: tuple[Layer, ...]
     unsupported: tuple[Unsupported, ...]
+    #: The most elements first.
+    elementwise: tuple[Elementwise, ...]
+    receptive_field: dict[str, list[float]] | None
     #: dense_params with the poolings taken out; None where that could not be followed.
     unpooled_params: int | None
     macs_per_example: int
@@ -104,6 +123,8 @@ class _Draft:
     pooled: tuple[int, int] | None = None
     macs: int = 0
     activation: int = 0
+    elementwise: int = 0
+    saved: int | None = None
     calls: set[int] = field(default_factory=set)
 
 
@@ -122,6 +143,7 @@ class _Ledger:
         self.activation_per_example = 0
         self.aliases = {module.name: module.aliases for module in graph.modules}
         self.pool_counts: dict[tuple[int, str], int] = {}
+        self.elementwise: dict[str, Elementwise] = {}
 
     def rows(self) -> Rows:
         graph = self.graph
@@ -145,6 +167,7 @@ class _Ledger:
                     dense = (before // self.batch) * (after // self.batch)
                 unpooled += dense
             self._add_memory(draft, reading, known_storages)
+            self._add_elementwise(draft, reading)
         if stopped is not None:
             self._cannot(
                 self.readings[stopped.index],
@@ -152,12 +175,15 @@ class _Ledger:
                 ("pooling",),
             )
         self._assign_parameters()
+        self._add_saved()
         seen = receptive.receptive_fields(graph, self.readings)
         holders = self._holders()
         layers = tuple(self._finish(draft, seen, holders) for draft in self._ordered())
         return Rows(
             layers,
             tuple(self.unsupported.values()),
+            tuple(sorted(self.elementwise.values(), key=lambda work: -work.elements)),
+            receptive.of(graph.outputs[0], seen) if graph.outputs else None,
             unpooled,
             self.macs_per_example,
             self.activation_per_example,
@@ -216,6 +242,8 @@ class _Ledger:
             or draft.parameters
             or draft.macs
             or draft.activation
+            or draft.elementwise
+            or draft.saved
             or draft.pooled
         ]
         return sorted(worth, key=lambda draft: draft.start)
@@ -280,6 +308,30 @@ class _Ledger:
             draft.activation += made
             exact = made % self.batch == 0
             self.activation_per_example += made // self.batch if exact else made
+
+    def _add_elementwise(self, draft: _Draft, reading: Reading) -> None:
+        found, operator = reading.effect, reading.operator
+        if isinstance(found, Product):
+            elements = found.scores
+        elif isinstance(found, Pooling) or (isinstance(found, ElementWise | Plain) and found.works):
+            read = max((tensor.units for tensor in reading.active), default=0)
+            elements = max(read, operator.outputs[0].units if operator.outputs else 0)
+        else:
+            return
+        draft.elementwise += elements
+        before = self.elementwise.get(operator.name, Elementwise(operator.name, 0, 0))
+        self.elementwise[operator.name] = Elementwise(
+            operator.name, before.calls + 1, before.elements + elements
+        )
+
+    def _add_saved(self) -> None:
+        if self.graph.saved is None:
+            return
+        for draft in self.drafts.values():
+            draft.saved = 0
+        for module, bytes_ in self.graph.saved:
+            draft = self._draft(module)
+            draft.saved = (draft.saved or 0) + bytes_
 
     def _cannot(self, reading: Reading, effect: str, metrics: tuple[str, ...]) -> None:
         call = reading.operator.call
@@ -357,6 +409,8 @@ class _Ledger:
             receptive_field=None if draft.output is None else receptive.of(draft.output, seen),
             shared_with=self._shared_with(draft, holders),
             calls=len(calls),
+            elementwise=draft.elementwise,
+            saved_bytes=draft.saved,
         )
 
     def _holders(self) -> dict[int, list[_Draft]]:

@@ -6,15 +6,15 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from striate.errors import RequestError
-from striate.ledger.account import Ledger, Totals
+from striate.ledger.account import Container, Ledger, Totals
 from striate.ledger.gates import Gate
 from striate.ledger.ideas import Idea, Ideas
 from striate.ledger.render.document import SCHEMA
-from striate.ledger.rows import Layer, Unsupported
+from striate.ledger.rows import Elementwise, Layer, Unsupported
 
 
 def read(text: str | bytes, where: str) -> Ledger:
@@ -58,6 +58,8 @@ def _ledger(document: Mapping[str, Any], name: str) -> Ledger:
         receptive_field=document["receptive_field"],
         unsupported=tuple(_plain(Unsupported, entry) for entry in document["unsupported"]),
         gates=tuple(_plain(Gate, gate) for gate in document["gates"]),
+        containers=tuple(_plain(Container, entry) for entry in document.get("containers", ())),
+        elementwise=tuple(_plain(Elementwise, entry) for entry in document.get("elementwise", ())),
         notes=tuple(document.get("notes", ())),
     )
 
@@ -69,7 +71,12 @@ def _names(kind: type) -> tuple[str, ...]:
 def _plain(kind: type[Any], values: Mapping[str, Any]) -> Any:
     """A dataclass of numbers, texts and tuples of them from its JSON; TypeError for other values."""
     expected = typing.get_type_hints(kind)
-    found = {name: _tuples(values[name]) for name in _names(kind)}
+    # What a field has a default for, earlier versions did not write.
+    found = {
+        field.name: _tuples(values[field.name])
+        for field in fields(kind)
+        if field.name in values or field.default is MISSING
+    }
     for name, value in found.items():
         if not _fits(value, expected[name]):
             raise TypeError(f"{name} is {value!r}")

@@ -13,12 +13,13 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from striate.errors import RequestError
 from striate.reduce.program_graph import MODEL, PATH, check_fields, check_graph, check_text
@@ -82,25 +83,64 @@ class ProgramModule(nn.Module):
 
 def load_program(path: Path) -> ProgramModule:
     """The exported program at `path`, if it is one that striate could have written; see `vet`."""
+    remedy = "load the run with source=, the model's factory"
+    program, _ = read_program(path, remedy)
+    return ProgramModule(program.module())
+
+
+def read_program(
+    path: Path, remedy: str = "export it again with this one"
+) -> tuple[ExportedProgram, dict[str, str]]:
+    """The exported program at `path`, vetted (see `vet`), and the module stack of each of its values.
+
+    The stacks are texts from the file, to look at only. `remedy` is for what this torch cannot read.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise RequestError(
             f"{path}: there is no such file; expected an exported program (.pt2)"
         ) from error
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
         archive = vet(data)
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
     try:
-        program = torch.export.load(io.BytesIO(archive)).module()
+        return torch.export.load(io.BytesIO(archive)), _module_stacks(data)
     # All that is left to fail on is the file's content, and what torch raises for it has no common class.
     except Exception as error:
         raise RequestError(
-            f"{path}: torch {torch.__version__} cannot read this program: {_line(error)}; "
-            "load the run with source=, the model's factory"
+            f"{path}: torch {torch.__version__} cannot read this program: {_line(error)}; {remedy}"
         ) from error
-    return ProgramModule(program)
+
+
+def _module_stacks(data: bytes) -> dict[str, str]:
+    """Which modules made each value of a vetted program, as the file has it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (name,) = (one for one in archive.namelist() if one.endswith(f"/{MODEL}"))
+        document = json.loads(archive.read(name))
+    stacks = {}
+    for node in document["graph_module"]["graph"]["nodes"]:
+        metadata = node.get("metadata")
+        stack = metadata.get("nn_module_stack") if isinstance(metadata, dict) else None
+        if isinstance(stack, str):
+            stacks.update(dict.fromkeys(_names(node.get("outputs")), stack))
+    return stacks
+
+
+def _names(outputs: object) -> Iterator[str]:
+    """The names of the values in a node's outputs, however they are nested."""
+    if isinstance(outputs, dict):
+        for key, value in outputs.items():
+            if key in ("name", "as_name") and isinstance(value, str):
+                yield value
+            else:
+                yield from _names(value)
+    elif isinstance(outputs, list):
+        for value in outputs:
+            yield from _names(value)
 
 
 def vet(data: bytes) -> bytes:

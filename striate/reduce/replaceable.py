@@ -27,12 +27,12 @@ def refused_as_built(model: nn.Module) -> dict[str, str]:
     owners: dict[tuple[object, ...], list[str]] = {}
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
-            holders = owners.setdefault(_identity(parameter), [])
+            holders = owners.setdefault(identity(parameter), [])
             if name not in holders:
                 holders.append(name)
     for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
-        tied = [other for p in own for other in owners[_identity(p)] if other != name]
+        tied = [other for p in own for other in owners[identity(p)] if other != name]
         reason = _reason_by_class(module)
         if reason is None and not own and not parametrize.is_parametrized(module):
             reason = "it has no weights"
@@ -53,14 +53,14 @@ def refused_as_built(model: nn.Module) -> dict[str, str]:
     return refused
 
 
-def _identity(parameter: Tensor) -> tuple[object, ...]:
+def identity(parameter: Tensor) -> tuple[object, ...]:
     """Equal for parameters that are one tensor, or two over the same memory."""
     if parameter.is_meta or type(parameter) is not nn.Parameter or parameter.numel() == 0:
         return (id(parameter),)
     return parameter.device, parameter.data_ptr(), parameter.shape
 
 
-_NORMS = (
+NORMS = (
     nn.modules.batchnorm._NormBase,
     nn.LayerNorm,
     nn.GroupNorm,
@@ -77,7 +77,7 @@ def _reason_by_class(module: nn.Module) -> str | None:
         return "it is TorchScript, whose layers cannot be exchanged"
     if isinstance(module, parametrize.ParametrizationList):
         return "it holds a parametrized tensor of the module it belongs to"
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORMS):
         return "a normalisation has no dense or convolutional weights"
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return "an embedding has no dense or convolutional weights"

@@ -227,6 +227,8 @@ WINDOWS = frozenset(
         "channel_shuffle",
     }
 )
+# Of those, what takes any shape: of what is no map, the last axes need not be rows and columns.
+OF_ANY_SHAPE = frozenset({"constant_pad_nd"})
 REDUCTIONS = frozenset({"mean", "sum", "amax", "amin"})
 CONVOLUTIONS = frozenset(
     {

@@ -64,6 +64,8 @@ class Site:
             refitted, the model's output beside its consumers), so refitting the consumers alone is not enough.
         is_output: Its output reaches the model's output.
         tokens: A dense layer applied at every position of (..., F): it has no map.
+        over_places: Such a layer whose features run along the places of a map or of a sequence, alike in all channels
+            (an MLP-Mixer's token mixing), or that reads the outputs of one.
         positions: Rows and columns of a convolution's output; None for a dense layer.
         params: Weights and biases.
         macs: Multiply-accumulates per example.
@@ -84,6 +86,7 @@ class Site:
     positions: tuple[int, int] | None
     params: int
     macs: int
+    over_places: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,7 +270,19 @@ def _judge(
         if name in refused and (params or is_plain(module)):
             refusals.append(Refusal(name, type(module).__name__, params, refused[name]))
     sites.sort(key=lambda site: site.order)
-    return Sites(tuple(sites), tuple(refusals), on_meta)
+    return Sites(_with_places_passed_on(sites), tuple(refusals), on_meta)
+
+
+def _with_places_passed_on(sites: list[Site]) -> tuple[Site, ...]:
+    """What a layer over places gives is places still, for the layers that read it in order."""
+    over = {site.name for site in sites if site.over_places}
+    found = []
+    for site in sites:
+        if site.tokens and site.input.source in over:
+            over.add(site.name)
+            site = replace(site, over_places=True)
+        found.append(site)
+    return tuple(found)
 
 
 def _dense(name: str, module: nn.Linear, call: Call, examples: int) -> Site | str:
@@ -283,6 +298,7 @@ def _dense(name: str, module: nn.Linear, call: Call, examples: int) -> Site | st
     if isinstance(found, str):
         return found
     applications = int(np.prod(call.input_shape[:-1], dtype=np.int64))
+    tokens = not (straight or (flat and rows == examples))
     return Site(
         name=name,
         kind="dense",
@@ -295,10 +311,11 @@ def _dense(name: str, module: nn.Linear, call: Call, examples: int) -> Site | st
         consumers=(),
         output_shared=False,
         is_output=False,
-        tokens=not (straight or (flat and rows == examples)),
+        tokens=tokens,
         positions=None,
         params=sum(p.numel() for p in module.parameters()),
         macs=applications * module.in_features * module.out_features,
+        over_places=tokens and _runs_over_places(shadow),
     )
 
 
@@ -335,6 +352,21 @@ def _tokens_map(name: str, shadow: Shadow) -> InputMap:
     if unmoved and not source.mixed:
         return InputMap(source.name, None, None, shadow.commutes)
     return InputMap(f"{name}.input", None, None, False)
+
+
+def _runs_over_places(shadow: Shadow) -> bool:
+    """Whether the features of one application are those of one channel. Without a map, channels are the last axis."""
+    source, features = shadow.source, shadow.positions.shape[-1]
+    if features < 2:
+        return False
+    first = shadow.positions.reshape(-1, features)[0].numpy()
+    if source.layout is not None:
+        channel = first // (source.layout.height * source.layout.width)
+    elif len(source.shape) > 2:
+        channel = first % source.shape[-1]
+    else:
+        return False
+    return bool((channel == channel[0]).all()) and len(np.unique(first)) == features
 
 
 def _conv(name: str, module: nn.Module, call: Call) -> Site | str:

@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
 
 from striate.errors import UnreachableBudget
-from striate.ledger import Limit, count
+from striate.ledger import Ledger, Limit, count
 from striate.reduce.rungs import DENSE, propose
 from striate.reduce.rungs.compose import Rung
 from striate.reduce.rungs.dense import Dense
@@ -73,13 +73,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Survey:
-    """The sites of a network and the choices at each, the unchanged one first."""
+    """The sites of a network and the choices at each, the unchanged one first.
+
+    `on_meta` false: the forward had to be followed on values, and may go another way on others. `uncertain` names the
+    metrics of which `totals` has only a part.
+    """
 
     sites: tuple[Site, ...]
     refusals: tuple[Refusal, ...]
     totals: Costs
     limits: tuple[Limit, ...]
     choices: Mapping[str, tuple[Choice, ...]]
+    on_meta: bool = True
+    uncertain: frozenset[str] = frozenset()
 
     def site(self, name: str) -> Site:
         return next(site for site in self.sites if site.name == name)
@@ -144,8 +150,16 @@ class Survey:
 
 def totals_of(model: nn.Module, example: Tensor) -> Costs:
     """What a network costs as it is."""
+    return _costs_of(_ledger_of(model, example))
+
+
+def _ledger_of(model: nn.Module, example: Tensor) -> Ledger:
     with torch.no_grad():
-        totals = count(model, example[:1]).totals
+        return count(model, example[:1])
+
+
+def _costs_of(ledger: Ledger) -> Costs:
+    totals = ledger.totals
     return Costs(totals.params, totals.macs or 0, totals.weight_bytes)
 
 
@@ -154,7 +168,7 @@ def survey(
 ) -> Survey:
     """Find the sites of `model` on `example`, a batch of two or more, and propose rungs that leave the rest room."""
     found = find_sites(model, example, layout)
-    totals = totals_of(model, example)
+    ledger = _ledger_of(model, example)
     places = {site.name: place_of(model, site, found.sites) for site in found.sites}
 
     def options(name: str, room: Room) -> tuple[Choice, ...]:
@@ -172,9 +186,11 @@ def survey(
     bare = Survey(
         found.sites,
         found.refusals,
-        totals,
+        _costs_of(ledger),
         tuple(limits),
         {name: options(name, Room(0, 0, 0)) for name in places},
+        found.on_meta,
+        ledger.uncertain & set(METRICS),
     )
 
     def offered(rooms: Mapping[str, Room]) -> Survey:
@@ -294,7 +310,8 @@ def _opened(whole: Survey, name: str, room: Room) -> Iterator[Choice]:
     before = [
         site
         for site in whole.sites
-        if (reader := reader_of(site, whole.sites)) and reader.name == name
+        # The first is the quick part of the second.
+        if site.consumers == (name,) and reader_of(site, whole.sites) is not None
     ]
     for source in before:
         for opener in whole.choices[source.name]:
@@ -334,7 +351,8 @@ def solve(
     """
     constraints = list(extra)
     while (chosen := _solve(options, harm, survey, constraints)) is not None:
-        taken = np.array([choice in chosen for choice in options], dtype=float)
+        own = {id(choice) for choice in chosen}
+        taken = np.array([id(choice) in own for choice in options], dtype=float)
         if all(_total(chosen, survey, limit.metric) <= limit.limit for limit in survey.limits):
             return chosen
         # HiGHS's tolerance let a limit be passed by a few weights: not these, then.

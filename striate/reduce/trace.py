@@ -240,7 +240,12 @@ class Trace:
             others = [self._start(name, r, None, layers) for r in results[1:]]
             return [first.passed_on(), *others]
         elif name in rules.WINDOWS:
-            made = self._map(name, results[0], layers)
+            known = name not in rules.OF_ANY_SHAPE or first.is_map or results[0].ndim == 3
+            made = (
+                self._map(name, results[0], layers)
+                if known
+                else self._start(name, results[0], None, layers)
+            )
             return [made, *(self._start(name, r, None, layers) for r in results[1:])]
         elif name in rules.REDUCTIONS:
             return [

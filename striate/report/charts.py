@@ -1,7 +1,7 @@
 """The two charts of a report, as SVG that needs nothing from outside.
 
 The colours are those of the light page. A stylesheet may rule over them (a colour in an SVG attribute yields to any
-CSS rule), which is how one drawing serves light, dark and paper: see `PALETTE` in the template.
+CSS rule), which is how one drawing serves light, dark and paper: see `PALETTE` in the templates.
 """
 
 from __future__ import annotations
@@ -13,18 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from striate.errors import MissingExtra
+from striate.ledger.render.page import PALETTE
 
 if TYPE_CHECKING:
     import altair
-
-PALETTE = {
-    "paper": "#fbfaf7",
-    "ink": "#23282d",
-    "quiet": "#666e76",
-    "line": "#dcdad3",
-    "accent": "#0b6b62",
-}
-"""The page's colours by their role."""
 
 WIDE, NARROW = 620, 300
 """Plot widths in CSS pixels. Each chart is drawn at both, since text in a scaled drawing cannot be read."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.errors import MissingExtra
+import markupsafe
+
+from striate.ledger.render import page
 from striate.report import charts, documents, words
 from striate.report.scores import Finalist, Score, Stage
 from striate.report.view import view
@@ -63,27 +65,13 @@ def _drawn(draw: Callable[[str, bool, int], str], of: Score) -> list[tuple[str, 
 
 
 def _render(template: str, **values: Any) -> str:
-    try:
-        import jinja2
-        import markupsafe
-    except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "markupsafe"):
-            raise
-        raise MissingExtra("writing a report", "shrink") from error
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("striate.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page.environment("striate.report")
     for name in ("count", "figure", "size", "quantity", "metric", "unit", "title", "number"):
         environment.filters[name] = getattr(words, name)
     environment.globals.update(
         times=words.times,
         part=words.part,
         change=words.change,
-        palette=charts.PALETTE,
         idea=words.idea,
     )
     # The charts are drawn by us from numbers and short labels that the drawing library escapes.

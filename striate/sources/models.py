@@ -15,6 +15,8 @@ from striate.sources.imports import load_callable, running
 from striate.sources.names import by_likeness, listing
 from striate.sources.weights import refuse_non_finite
 
+#: Files that hold a whole network. `striate count` takes them, nothing else does.
+FILES = (".onnx", ".pt2")
 _FORMS = "zoo:NAME, package.module:factory or path/to/file.py:factory"
 
 
@@ -112,6 +114,11 @@ def resolve(
                 given.setdefault(key, value)
         _check_arguments(text, build, given)
         return ModelSource(text, given, True, zoo.input_shape(name, given), build)
+    if text.endswith(FILES):
+        raise RequestError(
+            f"MODEL {text}: a network from a file can only be counted (striate count); name the function that"
+            " builds it, and give its weights with --weights"
+        )
     if not separator and not text.endswith(".py"):
         known = zoo.NAMES
         hint = f"; did you mean zoo:{text}?" if text in known else "."

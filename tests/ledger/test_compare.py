@@ -123,19 +123,19 @@ def test_every_row_is_there_once_and_in_order(first: list, second: list) -> None
 
 def test_growth_is_judged_metric_by_metric() -> None:
     before, after = of(nn.Linear(4, 100)), of(nn.Linear(4, 101))
-    gates = {gate.metric: gate for gate in compare(before, after).with_growth(Fraction(1))}
+    gates = {gate.metric: gate for gate in compare(before, after).growth_gates(Fraction(1))}
     assert gates["params"].limit == 505  # floor of 505.0: 1 % of 500
     assert (gates["params"].value, gates["params"].met) == (505, True)
-    gates = {gate.metric: gate for gate in compare(before, after).with_growth(Fraction(0))}
+    gates = {gate.metric: gate for gate in compare(before, after).growth_gates(Fraction(0))}
     assert not gates["params"].met
     assert not gates["macs"].met
-    assert all(gate.met for gate in compare(after, before).with_growth(Fraction(0)))
+    assert all(gate.met for gate in compare(after, before).growth_gates(Fraction(0)))
 
 
 def test_growth_of_what_is_known_in_part_is_not_judged() -> None:
     partial = next(found for name in NETWORKS if (found := ledger(name)).uncertain)
     for one, other in ((partial, of(nn.Linear(4, 2))), (of(nn.Linear(4, 2)), partial)):
-        for gate in compare(one, other).with_growth(Fraction(10**9)):
+        for gate in compare(one, other).growth_gates(Fraction(10**9)):
             assert gate.met is (None if gate.metric in partial.uncertain else True)
 
 
@@ -143,7 +143,7 @@ def drawn(before: Ledger, after: Ledger, width: int) -> str:
     stream = io.StringIO()
     found = compare(before, after)
     Console(file=stream, width=width).print(
-        difference.render(found, found.with_growth(Fraction(0)))
+        difference.render(found, found.growth_gates(Fraction(0)))
     )
     return stream.getvalue()
 
@@ -163,7 +163,7 @@ def test_the_difference_as_a_table(width: int) -> None:
 
 def test_the_difference_as_markdown() -> None:
     found = compare(of(nn.Linear(4, 4), nn.ReLU()), of(nn.Linear(4, 8), nn.ReLU()))
-    text = markdown.difference(found, found.with_growth(Fraction(0)))
+    text = markdown.difference(found, found.growth_gates(Fraction(0)))
     assert "| parameters | 20 | 40 | +100 % |" in text
     assert "| changed | 0 | Linear | 20 → 40 | 16 → 32 |" in text
     assert "- params: 40 does not meet the limit of 20" in text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,6 +44,37 @@ def test_totals_are_the_sums_of_the_rows(name: str) -> None:
     for metric in ("connections", "connections_inside", "dense_params"):
         assert sum(getattr(layer, metric) or 0 for layer in layers) == getattr(totals, metric)
     assert len({layer.name for layer in layers}) == len(layers)
+    assert sum(layer.elementwise for layer in layers) == totals.elementwise
+    assert sum(work.elements for work in found.elementwise) == totals.elementwise
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("bilinear", "lstm")])
+def test_what_training_keeps_is_the_sum_of_the_rows_and_asks_for_nothing_else(name: str) -> None:
+    make, inputs = NETWORKS[name]
+    found = count(make(), *inputs, name=name, training=True)
+    assert found.totals.saved_bytes == sum(layer.saved_bytes or 0 for layer in found.layers)
+    assert found.totals.saved_bytes
+    plain = ledger(name)
+    assert plain.totals == replace(found.totals, saved_bytes=None)
+
+
+def test_element_wise_work_is_listed_and_is_no_contraction() -> None:
+    class Grid(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+            theta = torch.eye(2, 3).expand(x.shape[0], 2, 3)
+            y = F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False))
+            return torch.fft.rfft2(y).abs().flip(-1)
+
+    found = count(Grid(), (2, 3, 8, 8))
+    work = {entry.operator: (entry.calls, entry.elements) for entry in found.elementwise}
+    assert work["aten.upsample_bilinear2d"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten.grid_sampler_2d"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten._fft_r2c"] == (1, 2 * 3 * 16 * 16)
+    assert work["aten.abs"] == (1, 2 * 3 * 16 * 9)
+    assert "aten.flip" not in work  # moves values, computes none
+    assert found.totals.macs == 0
+    assert found.status == "complete"
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -369,6 +402,56 @@ def test_windows_cut_out_by_hand_count_as_the_local_layer() -> None:
         assert getattr(row, name) == getattr(local, name)
 
 
+def test_a_lazy_model_is_counted_and_left_lazy() -> None:
+    lazy = nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(5))
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 5))
+    assert count(lazy, (1, 3, 8, 8)).totals == count(made, (1, 3, 8, 8)).totals
+    assert [nn.parameter.is_lazy(p) for p in lazy.parameters()] == [True] * 6
+    lazy(torch.zeros(2, 3, 10, 10))  # and can be of another size
+
+
+def test_nested_and_keyword_inputs() -> None:
+    class Nested(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(3, 4)
+
+        def forward(self, given: dict[str, Any], *, scale: Tensor) -> dict[str, Tensor]:
+            first, (second, third) = given["pair"]
+            return {"sum": self.dense(first + second[third]) * scale}
+
+    index = torch.zeros(2, dtype=torch.long)
+    given = {"pair": ((2, 3), [(5, 3), index])}
+    found = count(Nested(), given, keywords={"scale": (4,)})
+    assert (found.totals.macs, found.status) == (24, "complete")
+
+
+class _Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(3, 2), nn.LazyLinear(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.used(x)
+        return y
+
+
+class _Masked(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x * mask
+
+
+class _Endless(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self(x)
+        return y
+
+
+class _Leaves(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit(0)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -376,12 +459,21 @@ def test_windows_cut_out_by_hand_count_as_the_local_layer() -> None:
         (lambda: count(nn.Linear(3, 2), (1, 4)), r"given 1x4"),
         (
             lambda: count(nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), (1, 3)),
-            r"in 1 \(Linear\)",
+            r"cannot be multiplied \(1x2 and 3x2\) in 1 \(Linear\(in_features=3, out_features=2, ",
         ),
         (lambda: count(nn.Linear(3, 2), (0, 3)), "at least one example"),
         (lambda: count(nn.Linear(3, 2), (1, -3)), "negative"),
         (lambda: count(nn.Linear(3, 2), (1, 3), batch_dim=4), "batch_dim=4"),
-        (lambda: count(nn.LazyLinear(2), (1, 3)), "not initialised"),
+        (lambda: count(nn.ModuleList([nn.LazyLinear(2)]), (1, 3)), "forward"),
+        (lambda: count(_Part(), (1, 3)), "did not run has no shape yet"),
+        (lambda: count(nn.Linear(3, 2), (10**12, 10**12, 3)), "more elements than"),
+        (
+            lambda: count(nn.Linear(3, 2), torch.zeros(1, 3, dtype=torch.double)),
+            "of float32 and float64",
+        ),
+        (lambda: count(_Masked(), (1, 3)), "missing 1 required positional argument: 'mask'"),
+        (lambda: count(_Endless(), (1, 3)), "RecursionError"),
+        (lambda: count(_Leaves(), (1, 3)), "raised SystemExit: 0"),
         (lambda: count(torch.jit.trace(nn.ReLU(), torch.ones(1)), (1, 3)), "TorchScript"),
     ],
 )

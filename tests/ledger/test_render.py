@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from striate.ledger import Ledger, Limit, count
 from striate.ledger.render import document
-from striate.ledger.render.table import text
+from striate.ledger.render.table import More, text
 
 
 def ledger(name: str) -> Ledger:
@@ -29,6 +29,26 @@ def test_the_table_fits_and_has_the_totals(name: str, width: int) -> None:
     assert f"{found.totals.connections:,}" in table
     assert "FLOPs are 2 × MACs" in table
     assert ("This ledger is partial" in table) == (found.status == "partial")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("more", [More(), More(elementwise=True, ideas=True)])
+@pytest.mark.parametrize("training", [False, True])
+def test_no_column_and_no_figure_is_cut_off(width: int, more: More, training: bool) -> None:
+    blocks = [nn.Sequential(nn.Linear(2048, 2048), nn.LayerNorm(2048)) for _ in range(12)]
+    found = count(nn.Sequential(*blocks), (2, 197, 2048), name="deep", training=training)
+    table = text(found, width, more=more)
+    assert max(map(len, table.splitlines())) <= width
+    head, rows = table.splitlines()[1], table.split("×N:")[0]
+    assert head.split()[0] == "layer"
+    assert "pooled" in head.split()
+    assert ("sees" in head.split()) or width < 150
+    for layer in found.layers:
+        assert f"{layer.params:,}" in rows
+    # The first block keeps less: the input is there anyway.
+    assert ("×11" if training else "×12") in rows
+    assert "…" not in table
+    assert ("kept" in head.split()) == training
 
 
 def test_bars_are_longest_where_the_weights_are() -> None:
@@ -69,18 +89,19 @@ def test_names_from_outside_are_not_markup() -> None:
 
 FIELDS = {
     "schema", "striate", "status", "unsupported", "batch", "totals", "ideas", "receptive_field",
-    "layers", "gates",
+    "layers", "gates", "elementwise", "containers",
 }  # fmt: skip
 LAYER = {
     "name", "type", "input_shape", "output_shape", "params", "weights", "bias", "connections",
     "connections_inside", "connections_with_bias", "dense_params", "locality_factor",
     "sharing_factor", "pooling_factor", "macs", "flops", "activation_bytes", "receptive_field",
-    "shared_with", "calls",
+    "shared_with", "calls", "elementwise", "saved_bytes",
 }  # fmt: skip
 TOTALS = {
     "params", "trainable", "buffers", "weight_bytes", "connections", "connections_inside",
     "dense_params", "macs", "flops", "activation_bytes", "peak_activation_bytes",
-    "macs_per_example", "flops_per_example", "activation_bytes_per_example",
+    "macs_per_example", "flops_per_example", "activation_bytes_per_example", "elementwise",
+    "saved_bytes",
 }  # fmt: skip
 
 

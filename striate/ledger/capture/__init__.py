@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ from torch import nn
 from striate.errors import RequestError, UserCodeError, user_code
 from striate.ledger.capture.inputs import Input, batch_size, expand, materialise, tensors
 from striate.ledger.capture.recorder import Recorder
-from striate.ledger.capture.twin import refuse_uncountable, twin_of
+from striate.ledger.capture.training import AsOnCpu, Saved
+from striate.ledger.capture.twin import is_lazy, refuse_uncountable, twin_of
 from striate.ledger.graph import Graph
 
 __all__ = ["capture"]
@@ -32,11 +33,13 @@ def capture(
     *,
     keywords: Mapping[str, Input] | None = None,
     batch_dim: int | None = 0,
+    training: bool = False,
 ) -> Graph:
     """Run `model` once in evaluation mode on copies of `inputs` and record what happens.
 
     A shape among the inputs (a tuple of integers) stands for a float tensor of that shape and of
-    the type of the model's parameters. Raises `UserCodeError` naming the layer if the forward raises.
+    the type of the model's parameters. With `training` it runs again, in training mode, for what the
+    backward pass needs. Raises `UserCodeError` naming the layer if the forward raises.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"count: model={model!r:.80}: expected a torch.nn.Module")
@@ -51,15 +54,45 @@ def capture(
             "count: no input; give an example tensor or a shape such as (1, 3, 32, 32)"
         )
     batch = batch_size(given, named, batch_dim)
+    if is_lazy(model):
+        model = _initialised(model, given, named)
+    graph = _on_meta_or_real(
+        model, lambda on_meta: _run(model, given, named, batch, on_meta=on_meta)
+    )
+    if training:
+        saved = _on_meta_or_real(
+            model, lambda on_meta: _train(model, given, named, batch, on_meta=on_meta)
+        )
+        notes = tuple(dict.fromkeys((*graph.notes, *saved.notes)))
+        graph = replace(graph, saved=saved.saved, notes=notes)
+    return replace(graph, batch_dim=batch_dim)
+
+
+def _on_meta_or_real(model: nn.Module, run: Callable[[bool], Graph]) -> Graph:
+    """What `run` gives without memory, or, where the forward needs values, with it."""
     try:
-        return replace(_run(model, given, named, batch, on_meta=True), batch_dim=batch_dim)
+        return run(True)
     except UserCodeError as error:
         if any(tensor.is_meta for tensor in model.parameters()):
             raise
         reason = error
-    graph = _run(model, given, named, batch, on_meta=False)
+    graph = run(False)
     note = f"ran on real tensors, because without values the forward fails: {reason}"
-    return replace(graph, batch_dim=batch_dim, notes=(note, *graph.notes))
+    return replace(graph, notes=(note, *graph.notes))
+
+
+def _initialised(model: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> nn.Module:
+    """A copy of a lazy model that has run once: its tensors have shapes, if no memory."""
+    with _copy(model, inputs, keywords, on_meta=True) as copy, torch.no_grad():
+        copy.twin.eval()
+        with user_code("the first forward of a lazy model"), _eager():
+            copy.twin(*copy.arguments, **copy.named)
+    if is_lazy(copy.twin):
+        raise RequestError(
+            "count: the model is lazy, and a part of it that did not run has no shape yet; "
+            "run it on an example that goes through all of it before counting it"
+        )
+    return copy.twin
 
 
 def _run(
@@ -70,29 +103,68 @@ def _run(
     *,
     on_meta: bool,
 ) -> Graph:
+    """The forward pass in evaluation mode, recorded."""
+    with _copy(model, inputs, keywords, on_meta) as copy, torch.no_grad():
+        copy.twin.eval()
+        recorder = Recorder(model, copy.twin)
+        for tensor in tensors([*copy.arguments, *copy.named.values()]):
+            recorder.graph_inputs.append(recorder.number(tensor))
+        try:
+            with user_code("the model's forward"), _eager(), recorder:
+                result = copy.twin(*copy.arguments, **copy.named)
+        except UserCodeError as error:
+            raise UserCodeError(f"{error}{recorder.place()}") from error.__cause__
+        outputs = tuple(recorder.see(tensor) for tensor in tensors(result))
+    return replace(recorder.graph(outputs, batch), notes=copy.notes)
+
+
+def _train(
+    model: nn.Module,
+    inputs: Sequence[Any],
+    keywords: Mapping[str, Any],
+    batch: int | None,
+    *,
+    on_meta: bool,
+) -> Graph:
+    """The forward pass in training mode: only what it saves, and the notes, are filled in."""
+    with _copy(model, inputs, keywords, on_meta) as copy, torch.enable_grad():
+        copy.twin.train()
+        saved = Saved(copy.twin, [*copy.arguments, *copy.named.values()])
+        attention = AsOnCpu() if on_meta else nullcontext()
+        where = "the model's forward in training mode"
+        with user_code(where), _eager(), attention, saved.watching():
+            copy.twin(*copy.arguments, **copy.named)
+    return Graph((), (), (), (), (), (), (), batch, notes=copy.notes, saved=saved.bytes_by_module())
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A copy of the model and of its inputs, and what there is to say of it."""
+
+    twin: nn.Module
+    arguments: list[Any]
+    named: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def _copy(
+    model: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any], on_meta: bool
+) -> Iterator[_Copy]:
+    """A copy to run in the model's place; random numbers go on afterwards as if nothing had run."""
     devices = {p.device for p in model.parameters()} if not on_meta else set()
     twin, shared = twin_of(model, on_meta)
-    twin.eval()
     place = torch.device("meta") if on_meta else next(iter(devices), torch.device("cpu"))
     arguments = [materialise(value, place) for value in inputs]
     named = {name: materialise(value, place) for name, value in keywords.items()}
-    recorder = Recorder(model, twin)
+    notes = tuple(f"ran with the model's own {name}, which cannot be copied" for name in shared)
     cuda = sorted(device.index or 0 for device in devices if device.type == "cuda")
     state = random.getstate()
     try:
-        with torch.random.fork_rng(devices=cuda), torch.no_grad(), _default_device(on_meta):
-            for tensor in tensors([*arguments, *named.values()]):
-                recorder.graph_inputs.append(recorder.number(tensor))
-            try:
-                with user_code("the model's forward"), _eager(), recorder:
-                    result = twin(*arguments, **named)
-            except UserCodeError as error:
-                raise UserCodeError(f"{error}{recorder.place()}") from error.__cause__
-            outputs = tuple(recorder.see(tensor) for tensor in tensors(result))
+        with torch.random.fork_rng(devices=cuda), _default_device(on_meta):
+            yield _Copy(twin, arguments, named, notes)
     finally:
         random.setstate(state)
-    notes = [f"ran with the model's own {name}, which cannot be copied" for name in shared]
-    return replace(recorder.graph(outputs, batch), notes=tuple(notes))
 
 
 @contextmanager

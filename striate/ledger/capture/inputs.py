@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import torch
@@ -11,6 +12,10 @@ from striate.errors import RequestError
 
 #: Tensors, shapes (tuples of integers), and lists, tuples or dicts of them.
 Input: TypeAlias = "torch.Tensor | Sequence[Any] | Mapping[str, Any] | int | float | str | None"
+
+
+#: Elements; times a size in bytes they still fit 63 bits.
+_MOST = 2**60
 
 
 class _Shape:
@@ -26,6 +31,10 @@ def expand(value: Any, dtype: torch.dtype) -> Any:
         if sizes and all(isinstance(n, int) and not isinstance(n, bool) for n in sizes):
             if min(sizes) < 0:
                 raise RequestError(f"count: input {tuple(value)}: sizes can not be negative")
+            if prod(sizes) >= _MOST:
+                raise RequestError(
+                    f"count: input {tuple(value)}: more elements than a tensor can have, 2^60"
+                )
             return _Shape(tuple(sizes), dtype)
         return [expand(entry, dtype) for entry in value]
     if isinstance(value, Mapping):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -20,6 +21,22 @@ _WHOLE: Mapping[Callable[..., Any], str] = {
     **{function: f"striate.{function.__name__}" for function in FUNCTIONS},
     torch.nn.functional.pad: "striate.pad",
     torch.nn.functional.local_response_norm: "striate.local_response_norm",
+    # On meta it would be taken apart, with scores between that no device keeps.
+    torch.nn.functional.scaled_dot_product_attention: "striate.scaled_dot_product_attention",
+}
+
+
+def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of PyTorch's whose inside a function mode sees too: the same code, that asks for no mode first."""
+    inside = {**function.__globals__, "has_torch_function": lambda _: False}
+    copy = FunctionType(function.__code__, inside, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
+#: Functions that are made of others in `_WHOLE`.
+_OPENED: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    function: _opened(function) for function in [torch.nn.functional.multi_head_attention_forward]
 }
 
 
@@ -74,7 +91,8 @@ class Recorder:
         module = self._modules[call.module]
         shape = call.input_shape
         given = "no tensor" if shape is None else "x".join(map(str, shape)) or "a single number"
-        return f" in {module.name or 'the model'} ({module.type}), which was given {given}"
+        what = f"{module.type}({module.settings})" if module.settings else module.type
+        return f" in {module.name or 'the model'} ({what}), which was given {given}"
 
     # -- tensors -------------------------------------------------------------------------------
 
@@ -219,8 +237,11 @@ class _DispatchMode(TorchDispatchMode):
         kwargs = kwargs or {}
         if self._recorder.hidden:
             return func(*args, **kwargs)
+        name = func._schema.name.replace("::", ".")
+        if name in _OF_ONE_TYPE:
+            _refuse_two_types(args)
         return self._recorder.record(
-            func._schema.name.replace("::", "."),
+            name,
             lambda: func(*args, **kwargs),
             args,
             kwargs,
@@ -240,8 +261,13 @@ class _FunctionMode(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if self._recorder.hidden:
+            return func(*args, **kwargs)
+        if func in _OPENED:
+            with self:
+                return _OPENED[func](*args, **kwargs)
         name = _WHOLE.get(func)
-        if name is None or self._recorder.hidden:
+        if name is None:
             return func(*args, **kwargs)
 
         def run() -> Any:
@@ -252,6 +278,16 @@ class _FunctionMode(TorchFunctionMode):
                 self._recorder.hidden -= 1
 
         return self._recorder.record(name, run, args, kwargs)
+
+
+#: Matrix products: real tensors of two types are refused by them, meta ones are not.
+_OF_ONE_TYPE = frozenset({"aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv"})
+
+
+def _refuse_two_types(arguments: tuple[Any, ...]) -> None:
+    types = dict.fromkeys(str(t.dtype).removeprefix("torch.") for t in tensors(arguments))
+    if len(types) > 1:
+        raise RuntimeError(f"a matrix product of {' and '.join(types)}: expected one type")
 
 
 def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
@@ -266,6 +302,16 @@ def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
     for index, (key, known) in enumerate(names.items()):
         module = objects[key]
         leaf = next(module.children(), None) is None
-        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:])))
+        settings = _settings(module) if leaf else ""
+        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:]), settings))
         indices.update(dict.fromkeys(known, index))
     return tuple(records), indices
+
+
+def _settings(module: nn.Module) -> str:
+    """What a module says of itself, for an error's text; nothing if that fails or takes more than a line."""
+    try:
+        text = str(module.extra_repr())
+    except Exception:  # it is the user's, and only said to help
+        return ""
+    return text if len(text) < 120 and text.isprintable() else ""

@@ -47,6 +47,9 @@ def twin_of(model: nn.Module, on_meta: bool) -> tuple[nn.Module, tuple[str, ...]
         for parameter in module._parameters.values():
             if parameter is None or id(parameter) in memo:
                 continue
+            if nn.parameter.is_lazy(parameter):
+                memo[id(parameter)] = _lazy_twin(parameter, on_meta)
+                continue
             # Two parameters over the same memory are one stored, trained tensor.
             place = _place(parameter)
             if place is None or place not in same:
@@ -54,7 +57,11 @@ def twin_of(model: nn.Module, on_meta: bool) -> tuple[nn.Module, tuple[str, ...]
                 same[id(parameter) if place is None else place] = twin
             memo[id(parameter)] = same[id(parameter) if place is None else place]
         for buffer in module._buffers.values():
-            if buffer is not None and id(buffer) not in memo:
+            if buffer is None or id(buffer) in memo:
+                continue
+            if nn.parameter.is_lazy(buffer):
+                memo[id(buffer)] = _lazy_twin(buffer, on_meta)
+            else:
                 memo[id(buffer)] = duplicate(buffer)
     with _CopyTensors(duplicate):
         try:
@@ -86,6 +93,13 @@ def _share_uncopyable(model: nn.Module, memo: dict[int, Any]) -> tuple[str, ...]
     return tuple(shared)
 
 
+def _lazy_twin(lazy: torch.Tensor, on_meta: bool) -> torch.Tensor:
+    kind: type[Any] = type(lazy)
+    device = torch.device("meta") if on_meta else lazy.device
+    found: torch.Tensor = kind(requires_grad=lazy.requires_grad, device=device, dtype=lazy.dtype)
+    return found
+
+
 def _place(tensor: torch.Tensor) -> Any:
     if tensor.layout is not torch.strided:
         return None
@@ -94,16 +108,15 @@ def _place(tensor: torch.Tensor) -> Any:
 
 
 def refuse_uncountable(model: nn.Module) -> None:
-    """Raise for a module whose calls cannot be followed, or whose tensors have no shape yet."""
+    """Raise for a module whose calls cannot be followed."""
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise RequestError(
                 f"count: {name or 'the model'} is TorchScript, which does not show its layers; "
                 "give the module that it was made from"
             )
-    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        if nn.parameter.is_lazy(parameter):
-            raise RequestError(
-                f"count: {name} is not initialised yet (a lazy module); "
-                "run the model once on an example before counting it"
-            )
+
+
+def is_lazy(model: nn.Module) -> bool:
+    """Whether some of its tensors have no shape before it has run once."""
+    return any(nn.parameter.is_lazy(tensor) for tensor in [*model.parameters(), *model.buffers()])

@@ -9,10 +9,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from striate.ledger.compare import Difference, Row
+from striate.ledger.compare import TOTALS, Difference, Row
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import short
-from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
+from striate.ledger.render.plain import plain
+from striate.ledger.render.words import growth, move, unchanged, verdict
 
 _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
 
@@ -26,13 +27,15 @@ def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
     if found.before.batch != found.after.batch:
         words = f"note: batches of {found.before.batch} and {found.after.batch}"
         parts.append(Text(f"{words}: work and memory are not of the same input", style="yellow"))
-    parts.extend(Text(verdict(gate), style="" if gate.met else "bold red") for gate in gates)
+    parts.extend(
+        Text(verdict(gate, of_growth=True), style="" if gate.met else "bold red") for gate in gates
+    )
     return Group(*parts)
 
 
 def _totals(found: Difference) -> Table:
     table = Table(
-        title=Text(f"against {found.before.name}"),
+        title=Text(plain(f"against {found.before.name}")),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -41,7 +44,7 @@ def _totals(found: Difference) -> Table:
     for name in ("before", "after", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for name, (before, after) in found.totals.items():
-        table.add_row(TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+        table.add_row(TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
     return table
 
 
@@ -56,7 +59,7 @@ def _rows(rows: Sequence[Row]) -> Table:
         table.add_row(
             Text(row.change, style=_STYLES[row.change]),
             *(
-                Text(text)
+                Text(plain(text))
                 for text in (
                     move(row, lambda layer: layer.name or "(model)"),
                     move(row, lambda layer: layer.type),

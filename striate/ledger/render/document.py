@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from striate.version import __version__
@@ -25,11 +27,33 @@ def document(ledger: Ledger) -> dict[str, Any]:
         "ideas": ledger.ideas.to_dict(),
         "receptive_field": ledger.receptive_field,
         "layers": [layer.to_dict() for layer in ledger.layers],
+        "elementwise": [work.to_dict() for work in ledger.elementwise],
+        "containers": [container.to_dict() for container in ledger.containers],
         "gates": [gate.to_dict() for gate in ledger.gates],
         "notes": list(ledger.notes),
     }
 
 
-def render(ledger: Ledger, **more: object) -> str:
-    """The document as text, with `more` at its end."""
-    return json.dumps({**document(ledger), **more}, indent=2, ensure_ascii=False, allow_nan=False)
+def render(ledger: Ledger) -> str:
+    """The document as text."""
+    return written(document(ledger))
+
+
+def written(found: Mapping[str, Any]) -> str:
+    """A document as text: names readable, but what a terminal or a decoder would stumble over as JSON's escapes.
+
+    >>> print(written({"name": "größe\\u202e\\ud800"}))
+    {
+      "name": "größe\\u202e\\ud800"
+    }
+    """
+    text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+    return _NOT_PLAIN.sub(lambda sign: _escaped(sign[0]), text)
+
+
+#: What may not be seen, or not be encoded: JSON itself escapes the control characters of ASCII.
+_NOT_PLAIN = re.compile(r"[^\n -~]")
+
+
+def _escaped(sign: str) -> str:
+    return sign if sign.isprintable() else json.dumps(sign)[1:-1]

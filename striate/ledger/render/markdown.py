@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterable, Sequence
 
 from striate.ledger.account import Ledger
-from striate.ledger.compare import Difference
+from striate.ledger.compare import TOTALS, Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import factor, shape, short
-from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
+from striate.ledger.render.plain import plain
+from striate.ledger.render.words import growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
+from striate.ledger.view import View, lines
 
 
-def render(ledger: Ledger) -> str:
+def render(ledger: Ledger, view: View | None = None) -> str:
     """The rows with weights, work or pooling, the totals, the ideas, and what was judged."""
+    shown = lines(ledger, view or View())
     rows = [
         (
-            _name(layer),
-            _text(layer.type),
+            _name(layer) + (f" ×{times}" if times > 1 else ""),
+            text(layer.type),
             shape(layer.output_shape),
             f"{layer.params:,}",
             short(layer.macs),
@@ -26,8 +31,7 @@ def render(ledger: Ledger) -> str:
                 for value in (layer.locality_factor, layer.sharing_factor, layer.pooling_factor)
             ),
         )
-        for layer in ledger.layers
-        if layer.matters
+        for layer, times in ((line.layer, line.times) for line in shown)
     ]
     totals = ledger.totals
     last = (
@@ -36,7 +40,9 @@ def render(ledger: Ledger) -> str:
           for idea in (ledger.ideas.locality, ledger.ideas.sharing, ledger.ideas.pooling)),
     )  # fmt: skip
     head = ("layer", "kind", "output", "params", "MACs", "local", "shared", "pooled")
-    parts = [_table(head, [*rows, last], left=3), CONVENTION]
+    parts = [table(head, [*rows, last], left=3), CONVENTION]
+    if any(line.times > 1 for line in shown):
+        parts.append("×N: N blocks alike, the figures are of one.")
     parts += [f"- {line}" for line in _remarks(ledger)]
     return "\n\n".join(parts) + "\n"
 
@@ -44,25 +50,25 @@ def render(ledger: Ledger) -> str:
 def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
     """The totals before and after, then the layers that changed."""
     totals = [
-        (TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+        (TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
         for name, (before, after) in found.totals.items()
     ]
     parts = [
-        f"**{_text(found.after.name)}** against {_text(found.before.name)}",
-        _table(("", "before", "after", ""), totals, left=1),
+        f"**{text(found.after.name)}** against {text(found.before.name)}",
+        table(("", "before", "after", ""), totals, left=1),
     ]
     if found.changed:
         cells = [
             (
                 row.change,
                 move(row, _name),
-                move(row, lambda layer: _text(layer.type)),
+                move(row, lambda layer: text(layer.type)),
                 move(row, lambda layer: f"{layer.params:,}"),
                 move(row, lambda layer: short(layer.macs)),
             )
             for row in found.changed
         ]
-        parts.append(_table(("", "layer", "kind", "params", "MACs"), cells, left=3))
+        parts.append(table(("", "layer", "kind", "params", "MACs"), cells, left=3))
     parts.append(f"{unchanged(found)}. {CONVENTION}")
     parts += [f"- {line}" for line in _remarks(found.after, growth_gates)]
     return "\n\n".join(parts) + "\n"
@@ -71,34 +77,52 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
 CONVENTION = "MACs are those of contractions; FLOPs are 2 × MACs."
 
 
-def _remarks(ledger: Ledger, more: Sequence[Gate] = ()) -> Iterable[str]:
-    yield from (_text(f"note: {note}") for note in ledger.notes)
+def _remarks(ledger: Ledger, growth_gates: Sequence[Gate] = ()) -> Iterable[str]:
+    yield from (text(f"note: {note}") for note in ledger.notes)
     for entry in ledger.unsupported:
-        yield _text(
+        yield text(
             f"partial: {entry.operator} in {entry.where}: {entry.effect} ({', '.join(entry.metrics)})"
         )
-    yield from (verdict(gate) for gate in (*ledger.gates, *more))
+    yield from (verdict(gate) for gate in ledger.gates)
+    yield from (verdict(gate, of_growth=True) for gate in growth_gates)
 
 
 def _name(layer: Layer) -> str:
-    return _text(layer.name or "(model)")
+    return text(layer.name or "(model)")
 
 
-def _text(text: str) -> str:
+def text(words: str) -> str:
     """What Markdown and HTML take for nothing but text, on one line.
 
-    >>> _text("a|b<c>\\n`d`_e_")
-    'a&#124;b&lt;c&gt; &#96;d&#96;&#95;e&#95;'
+    As code where GitHub would make more of it than it says: the mention of a person or an issue, a link, an emoji,
+    a formula.
+
+    >>> text("a|b<c>\\n`d`_e_")
+    'a&#124;b&lt;c&gt;&#92;n&#96;d&#96;&#95;e&#95;'
+    >>> text("@octocat"), text("zoo:mlp")
+    ('<code>@octocat</code>', 'zoo:mlp')
     """
-    found = " ".join(text.split())
-    for sign, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
-        found = found.replace(sign, code)
-    for sign in "`*_[]\\~":
+    found = html.escape(plain(words), quote=False)
+    for sign in "|`*_[]\\~":
         found = found.replace(sign, f"&#{ord(sign)};")
-    return found
+    return f"<code>{found}</code>" if _MORE_THAN_TEXT.search(words) else found
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+_MORE_THAN_TEXT = re.compile(r"[@#$]|\bGH-\d|://|www\.|:[\w+-]+:", re.IGNORECASE)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
     """Columns from the `left`-th on are numbers."""
     rule = ["---" if column < left else "---:" for column in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table whose cells are nothing but text; columns from the `left`-th on are numbers.
+
+    >>> print(text_table(("layer", "params"), [("a|b", "7")], left=1))
+    | layer | params |
+    | --- | ---: |
+    | a&#124;b | 7 |
+    """
+    return table(head, [[text(cell) for cell in row] for row in rows], left)

@@ -1,8 +1,10 @@
-"""A ledger as a table for a terminal, its weights as bars."""
+"""A ledger as tables for a terminal, its weights as bars."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.bar import Bar
@@ -12,25 +14,47 @@ from rich.text import Text
 
 from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
+from striate.ledger.render import counterfactual
 from striate.ledger.render.numbers import factor, shape, short
+from striate.ledger.render.plain import plain
 from striate.ledger.render.steps import EXAMPLE, three_steps
+from striate.ledger.view import Line, View, lines
 
 #: Below this many columns the shapes and the receptive field are left out.
 _WIDE = 110
+#: Below this many, beside what was asked for more, the bars are.
+_BARS = 72
 #: From this many columns on, the kinds of layers are written without a break.
 _USUAL = 80
 
 
-def render(ledger: Ledger, width: int = 100) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class More:
+    """What else to show: a column of element-wise work, with a list of the operators that do it; the weights of
+    each layer idea by idea."""
+
+    elementwise: bool = False
+    ideas: bool = False
+
+
+def render(
+    ledger: Ledger, width: int = 100, view: View | None = None, more: More | None = None
+) -> RenderableType:
     """What `rich.console.Console.print` takes: the rows, the totals, the ideas, the gates.
 
     `width` is the number of columns there are; names from outside are never read as markup.
     """
-    parts: list[RenderableType] = [_rows(ledger, width), _totals(ledger)]
-    parts.append(_ideas(ledger))
+    more = more or More()
+    shown = lines(ledger, view or View())
+    parts: list[RenderableType] = [_rows(ledger, shown, width, more), _totals(ledger)]
+    if more.elementwise:
+        parts.append(_elementwise(ledger))
+    parts.append(counterfactual.network(ledger, width))
+    if more.ideas:
+        parts.append(counterfactual.layers(shown, width))
     if ledger.name == EXAMPLE:
         parts.append(Text("\n".join(three_steps(ledger))))
-    parts.extend(Text(f"note: {note}", style="yellow") for note in ledger.notes)
+    parts.extend(Text(plain(f"note: {note}"), style="yellow") for note in ledger.notes)
     if ledger.unsupported:
         parts.append(_unsupported(ledger))
     if ledger.gates:
@@ -41,32 +65,28 @@ def render(ledger: Ledger, width: int = 100) -> RenderableType:
     return Group(*spaced[:-1])
 
 
-def text(ledger: Ledger, width: int = 100) -> str:
+def text(
+    ledger: Ledger, width: int = 100, view: View | None = None, more: More | None = None
+) -> str:
     """The same as plain text without colours."""
     stream = io.StringIO()
     Console(file=stream, width=width, no_color=True, force_terminal=False).print(
-        render(ledger, width)
+        render(ledger, width, view, more)
     )
     return stream.getvalue()
 
 
-def _rows(ledger: Ledger, width: int) -> Table:
-    wide = width >= _WIDE
-    shown = [layer for layer in ledger.layers if layer.matters]
-    hidden = len(ledger.layers) - len(shown)
-    most = max((layer.params for layer in shown), default=0)
+def _rows(ledger: Ledger, shown: Sequence[Line], width: int, more: More) -> Table:
+    folded = any(line.times > 1 for line in shown)
+    saved = ledger.totals.saved_bytes is not None
+    width -= 5 * folded + 9 * more.elementwise + 6 * saved
+    wide, bars = width >= _WIDE, width >= _BARS
+    most = max((line.layer.params for line in shown), default=0)
     bar = 16 if width >= _WIDE + 10 else 8 if width >= 100 else 7
-    kinds = max((len(layer.type) for layer in shown), default=0)
-    caption = None
-    if hidden:
-        caption = (
-            f"{hidden} layers without weights, contractions or pooling are not shown"
-            if hidden > 1
-            else "1 layer without weights, contraction or pooling is not shown"
-        )
+    kinds = max((len(plain(line.layer.type)) for line in shown), default=0)
     table = Table(
-        title=Text(ledger.name),
-        caption=caption,
+        title=Text(plain(ledger.name)),
+        caption=_caption(ledger, shown),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
@@ -79,21 +99,35 @@ def _rows(ledger: Ledger, width: int) -> Table:
     if wide:
         table.add_column("input", overflow="fold", style="dim")
         table.add_column("output", overflow="fold", style="dim")
-    table.add_column("weights", min_width=min(bar, 8))
+    if bars:
+        table.add_column("weights", min_width=min(bar, 8))
+    if folded:
+        table.add_column("", justify="right", no_wrap=True)
     table.add_column("params", justify="right", no_wrap=True)
     table.add_column("MACs", justify="right", no_wrap=True)
+    if more.elementwise:
+        table.add_column("elements", justify="right", no_wrap=True)
+    if saved:
+        table.add_column("kept", justify="right", no_wrap=True)
     for idea in ("local", "shared", "pooled"):
         table.add_column(idea, justify="right", no_wrap=True)
     if wide:
         table.add_column("sees", justify="right", no_wrap=True, style="dim")
-    for layer in shown:
-        cells: list[RenderableType] = [Text(layer.name or "(model)"), Text(layer.type)]
+    for line in shown:
+        layer = line.layer
+        cells: list[RenderableType] = [
+            Text(plain(layer.name or "(model)")),
+            Text(plain(layer.type)),
+        ]
         if wide:
             cells += [shape(layer.input_shape), shape(layer.output_shape)]
         cells += [
-            Bar(size=max(1, most), begin=0, end=layer.params, width=bar),
+            *([Bar(size=max(1, most), begin=0, end=layer.params, width=bar)] if bars else []),
+            *([f"×{line.times}" if line.times > 1 else ""] if folded else []),
             f"{layer.params:,}" if layer.params else "",
             short(layer.macs) if layer.macs else "",
+            *([_some(layer.elementwise)] if more.elementwise else []),
+            *([_some(layer.saved_bytes or 0)] if saved else []),
             _times(layer.locality_factor, brief=True),
             _times(layer.sharing_factor, brief=True),
             _times(layer.pooling_factor, brief=True),
@@ -104,10 +138,31 @@ def _rows(ledger: Ledger, width: int) -> Table:
     return table
 
 
+def _caption(ledger: Ledger, shown: Sequence[Line]) -> str | None:
+    """What the rows leave out, and how folded ones are to be read."""
+    said = []
+    if any(line.times > 1 for line in shown):
+        said.append("×N: N blocks alike, the figures are of one")
+    hidden = sum(not layer.matters for layer in ledger.layers)
+    if hidden:
+        said.append(
+            f"{hidden} layers without weights, contractions or pooling are not shown"
+            if hidden > 1
+            else "1 layer without weights, contraction or pooling is not shown"
+        )
+    return "; ".join(said) or None
+
+
 def _times(value: int | float | None, brief: bool = False) -> str:
-    if value is None:
-        return ""
-    return f"÷{short(round(value)) if brief and value >= 1000 else factor(value)}"
+    return "" if value is None else f"÷{_brief(value) if brief else factor(value)}"
+
+
+def _brief(value: int | float) -> str:
+    return short(round(value)) if value >= 1000 else factor(value)
+
+
+def _some(value: int) -> str:
+    return short(value) if value else ""
 
 
 def _sees(field: dict[str, list[float]] | None) -> str:
@@ -141,6 +196,11 @@ def _totals(ledger: Ledger) -> Table:
         _bytes(totals.activation_bytes),
         f"activations{batch}, at most {_bytes(totals.peak_activation_bytes)} at once",
     )
+    if totals.saved_bytes is not None:
+        table.add_row(
+            _bytes(totals.saved_bytes),
+            f"kept from the forward to the backward pass{batch}, besides inputs and weights",
+        )
     if ledger.receptive_field is not None:
         table.add_row(_sees(ledger.receptive_field), "inputs seen by a unit of the output")
     return table
@@ -150,31 +210,17 @@ def _bytes(count: int) -> str:
     return f"{short(count)}B" if count >= 1000 else f"{count} B"
 
 
-def _ideas(ledger: Ledger) -> RenderableType:
-    """The weights at each step, biases left out."""
-    ideas, totals = ledger.ideas, ledger.totals
-    if ideas.locality.factor is None or ideas.sharing.saved is None:
-        return Text("No layer of this network has connections under weights.")
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(justify="right")
-    table.add_column()
-    table.add_row(Text("weights (biases left out), idea by idea", style="bold"), "", "")
-    if ideas.pooling.saved is not None:
-        table.add_row(
-            "fully connected, no pooling", f"{totals.dense_params + ideas.pooling.saved:,}", ""
-        )
-        table.add_row(
-            "fully connected, pooled", f"{totals.dense_params:,}", _times(ideas.pooling.factor)
-        )
-    else:
-        table.add_row("fully connected", f"{totals.dense_params:,}", "(without pooling: not known)")
-    table.add_row("local windows", f"{totals.connections:,}", _times(ideas.locality.factor))
-    weights = totals.connections - ideas.sharing.saved
-    table.add_row("shared kernels", f"{weights:,}", _times(ideas.sharing.factor))
-    if ideas.total.factor is not None:
-        table.add_row("all together", "", _times(ideas.total.factor))
-    return table
+def _elementwise(ledger: Ledger) -> RenderableType:
+    """The operators that compute and are no contraction, the most elements first."""
+    total = f"{ledger.totals.elementwise:,}"
+    words = f"element-wise work: {total} elements read or written, whichever are more"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("operator", overflow="fold")
+    table.add_column("calls", justify="right")
+    table.add_column("elements", justify="right")
+    for work in ledger.elementwise:
+        table.add_row(Text(plain(work.operator)), f"{work.calls:,}", f"{work.elements:,}")
+    return Group(Text(words, style="bold"), table)
 
 
 def _unsupported(ledger: Ledger) -> Table:
@@ -189,7 +235,8 @@ def _unsupported(ledger: Ledger) -> Table:
         table.add_column(name, overflow="fold")
     for entry in ledger.unsupported:
         table.add_row(
-            Text(entry.operator), Text(entry.where), Text(entry.effect), ", ".join(entry.metrics)
+            *(Text(plain(text)) for text in (entry.operator, entry.where, entry.effect)),
+            Text(", ".join(entry.metrics)),
         )
     return table
 

@@ -1,21 +1,12 @@
-"""What the totals are called, and what became of them and of limits, in words."""
+"""What became of totals, of layers and of limits, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from striate.ledger.compare import Difference, Row
 from striate.ledger.gates import Gate
 from striate.ledger.rows import Layer
-
-TOTAL_NAMES: Mapping[str, str] = {
-    "params": "parameters",
-    "macs_per_example": "MACs of an example",
-    "weight_bytes": "bytes of weights",
-    "activation_bytes": "bytes of activations",
-    "peak_activation_bytes": "of those at once",
-    "connections": "connections",
-}
 
 
 def growth(before: int, after: int) -> str:
@@ -47,13 +38,15 @@ def unchanged(found: Difference) -> str:
     return f"{same} {'layer' if same == 1 else 'layers'} unchanged"
 
 
-def verdict(gate: Gate) -> str:
-    """One line about a limit.
+def verdict(gate: Gate, *, of_growth: bool = False) -> str:
+    """One line about a limit, and whether it is one of growth.
 
-    >>> verdict(Gate("params", 100, 200, False))
-    'params: 200 does not meet the limit of 100'
+    >>> verdict(Gate("params", 100, 200, False)), verdict(Gate("receptive_field", 64, 65, True))
+    ('params: 200 does not meet the limit of 100', 'receptive_field: 65 meets the limit of at least 64')
     """
+    least = "at least " if gate.metric == "receptive_field" else ""
+    limit = f"limit of {least}{gate.limit:,}{' (growth)' if of_growth else ''}"
     if gate.value is None or gate.met is None:
-        return f"{gate.metric}: cannot be judged against the limit of {gate.limit:,}"
+        return f"{gate.metric}: cannot be judged against the {limit}"
     word = "meets" if gate.met else "does not meet"
-    return f"{gate.metric}: {gate.value:,} {word} the limit of {gate.limit:,}"
+    return f"{gate.metric}: {gate.value:,} {word} the {limit}"

@@ -7,19 +7,24 @@ from collections.abc import Iterable, Sequence
 from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
 from striate.ledger.render.numbers import short
+from striate.ledger.render.plain import plain
 from striate.ledger.render.words import verdict
 
 
-def render(ledger: Ledger, more: Sequence[Gate] = ()) -> str:
-    """A workflow command a line. `more`: gates that are judged beside the ledger's own."""
-    return "".join(f"{line}\n" for line in _lines(ledger, (*ledger.gates, *more)))
+def render(ledger: Ledger, growth_gates: Sequence[Gate] = ()) -> str:
+    """A workflow command a line."""
+    return "".join(f"{line}\n" for line in _lines(ledger, growth_gates))
 
 
-def _lines(ledger: Ledger, gates: Sequence[Gate]) -> Iterable[str]:
+def error(name: str, message: str) -> str:
+    """The command for a network that could not be counted."""
+    return _command("error", f"striate count {name}", message)
+
+
+def _lines(ledger: Ledger, growth_gates: Sequence[Gate]) -> Iterable[str]:
     title = f"striate count {ledger.name}"
-    for gate in gates:
-        kind = "notice" if gate.met else "error" if gate.met is False else "warning"
-        yield _command(kind, title, verdict(gate))
+    yield from (_verdict(title, gate, False) for gate in ledger.gates)
+    yield from (_verdict(title, gate, True) for gate in growth_gates)
     for entry in ledger.unsupported:
         text = f"partial: {entry.operator} in {entry.where}: {entry.effect}"
         yield _command("warning", title, text)
@@ -30,6 +35,11 @@ def _lines(ledger: Ledger, gates: Sequence[Gate]) -> Iterable[str]:
         f"{totals.params:,} parameters, {short(totals.macs_per_example)} MACs an example, "
         f"{short(totals.peak_activation_bytes)}B of activations at once",
     )
+
+
+def _verdict(title: str, gate: Gate, of_growth: bool) -> str:
+    kind = "notice" if gate.met else "error" if gate.met is False else "warning"
+    return _command(kind, title, verdict(gate, of_growth=of_growth))
 
 
 def _command(kind: str, title: str, message: str) -> str:
@@ -43,4 +53,4 @@ def _command(kind: str, title: str, message: str) -> str:
         message = message.replace(sign, f"%{ord(sign):02X}")
     for sign in (":", ","):
         title = title.replace(sign, f"%{ord(sign):02X}")
-    return f"::{kind} title={title}::{message}"
+    return f"::{kind} title={plain(title)}::{plain(message)}"

@@ -21,6 +21,7 @@ NAMES: Mapping[str, str] = {
     "digits": "digits",
     "keras-cnn": "keras_cnn",
     "lenet5": "lenet5",
+    "lenet5-1998": "lenet5_1998",
     "mlp": "mlp",
 }
 

@@ -1,0 +1,113 @@
+"""`striate count` without MODEL: every model that pyproject.toml lists, each judged by its own limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import chdir
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from striate.errors import RequestError
+from striate.jobs.count import Counted, count_named, exit_code, full_document, shown, tables
+from striate.jobs.listed import Listed, find
+from striate.ledger.render import several, workflow
+from striate.ledger.render.document import written
+from striate.ledger.render.several import Entry
+from striate.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SCHEMA = "striate.ledgers/1"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a listed model: its ledger, or why there is none."""
+
+    listed: Listed
+    counted: Counted | None
+    error: str = ""
+
+
+def count_listed(only: Sequence[str] = (), start: Path | None = None) -> tuple[Outcome, ...]:
+    """Count what the nearest pyproject.toml from `start` (here) upwards lists, or what `only` names of it.
+
+    As if striate ran where that file lies. A request that is wrong is the outcome of its model and no other's; where
+    the list itself is wrong, nothing is counted: RequestError.
+    """
+    found = find(Path.cwd() if start is None else start).only(only)
+    elsewhere = "" if found.folder == Path.cwd() else f" (in {os.path.relpath(found.folder)})"
+    return tuple(_outcome(listed, found.folder, elsewhere) for listed in found.models)
+
+
+def _outcome(listed: Listed, folder: Path, elsewhere: str) -> Outcome:
+    try:
+        with chdir(folder):
+            return Outcome(listed, _called(count_named(listed.request), listed.name))
+    except RequestError as error:
+        return Outcome(listed, None, f"{error}{elsewhere}")
+
+
+def _called(counted: Counted, name: str) -> Counted:
+    """By its name in the list, which is shorter, and may be one of several for one factory."""
+    ledger = replace(counted.ledger, name=name)
+    found = counted.difference
+    return replace(
+        counted, ledger=ledger, difference=None if found is None else replace(found, after=ledger)
+    )
+
+
+def tables_of(outcomes: Sequence[Outcome], width: int) -> RenderableType:
+    """For a terminal: a line for each model, or all of it where there is only one."""
+    counted = [outcome.counted for outcome in outcomes if outcome.counted is not None]
+    if len(outcomes) == len(counted) == 1:
+        return tables(counted[0], width)
+    return several.table([_entry(one) for one in counted])
+
+
+def shown_all(outcomes: Sequence[Outcome], form: str) -> str:
+    """As text: "json", "csv", "md" or "github"; without the last end of a line.
+
+    RequestError for a form that is of one network only.
+    """
+    counted = [outcome.counted for outcome in outcomes if outcome.counted is not None]
+    failed = [(o.listed.name, o.error) for o in outcomes if o.counted is None]
+    if form == "csv":
+        return several.as_csv(one.ledger for one in counted).removesuffix("\n")
+    if form == "md":
+        return several.as_markdown([_entry(one) for one in counted], failed).removesuffix("\n")
+    if form == "github":
+        lines = [shown(one, form) for one in counted]
+        return "\n".join([*lines, *(workflow.error(name, why) for name, why in failed)])
+    if form != "json":
+        raise RequestError(f"--format {form}: is for one network; give MODEL")
+    return written(
+        {
+            "schema": SCHEMA,
+            "striate": __version__,
+            "models": {one.ledger.name: full_document(one) for one in counted},
+            "errors": dict(failed),
+        }
+    )
+
+
+def _entry(counted: Counted) -> Entry:
+    return Entry(counted.ledger, counted.difference, counted.growth)
+
+
+def exit_code_of(outcomes: Sequence[Outcome], allow_partial: bool) -> tuple[int, list[str]]:
+    """2 where any request was wrong, else 3 where any gate was not met, else 0; and the lines that say which."""
+    codes, lines = [0], []
+    for outcome in outcomes:
+        name = outcome.listed.name
+        if outcome.counted is None:
+            codes.append(2)
+            lines.append(f"{name}: {outcome.error}")
+            continue
+        code, said = exit_code(outcome.counted, allow_partial or outcome.listed.allow_partial)
+        codes.append(code)
+        lines += [f"{name}: {line}" for line in said]
+    return (2 if 2 in codes else max(codes)), lines

@@ -1,0 +1,36 @@
+"""Names from outside as text that commands nothing: no terminal, no reader of lines, no eye is led astray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def plain(text: str) -> str:
+    """On one line, with what would not be seen written out: control characters, ends of lines of every kind, marks
+    that turn the direction of text, halves of characters.
+
+    >>> print(plain("fc\\n::error::\\x1b[2J\\u202e"), plain("größe 5×5"))
+    fc\\n::error::\\x1b[2J\\u202e größe 5×5
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in text)
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
+def all_plain(value: Any) -> Any:
+    """Every text in lists, tuples and dicts, likewise.
+
+    >>> all_plain({"names": ["a\\x00"], "count": 3})
+    {'names': ['a\\\\x00'], 'count': 3}
+    """
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, dict):
+        return {key: all_plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_plain(entry) for entry in value]
+    return value
