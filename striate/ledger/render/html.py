@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from striate.ledger.account import Ledger
-from striate.ledger.compare import Difference
+from striate.ledger.compare import TOTALS, Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render.logarithmic import Scale
 from striate.ledger.render.modules import Part, tree
@@ -25,7 +25,7 @@ from striate.ledger.render.page import environment
 from striate.ledger.render.plain import all_plain
 from striate.ledger.render.saved_by import KINDS, kind, steps, under_weights
 from striate.ledger.render.treemap import Rectangle, squarified
-from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
+from striate.ledger.render.words import growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
 
 #: What areas can be: the field of a part, its name, its unit.
@@ -178,7 +178,7 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> dict[str
     return {
         "before": found.before.name,
         "totals": [
-            (TOTAL_NAMES[name], f"{before:,}", f"{after:,}", growth(before, after))
+            (TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
             for name, (before, after) in found.totals.items()
         ],
         "rows": [
