@@ -1,6 +1,6 @@
 """Names of PyTorch's operators that do no contraction, without their trailing underscore.
 
-Operators that PyTorch itself tags as pointwise need no entry.
+Operators that PyTorch itself tags as pointwise need no entry, unless it leaves their form in place untagged (`abs_`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ POINTWISE = _names(
     native_group_norm _fused_rms_norm rms_norm fill zero bernoulli cumsum cumprod cummax cummin
     logcumsumexp flip roll masked_fill masked_scatter clamp tril triu index_fill index_put
     _index_put_impl index_add scatter scatter_add scatter_reduce index_copy
-    _fake_quantize_per_tensor_affine_cachemask_tensor_qparams"""
+    _fake_quantize_per_tensor_affine_cachemask_tensor_qparams hardswish mish gelu relu6 rrelu
+    threshold abs copysign eq ne ge gt le lt floor_divide true_divide gcd lcm heaviside xlogy complex
+    polar renorm embedding_renorm random geometric cauchy log_normal poisson binomial
+    _masked_softmax _unsafe_index_put index_reduce put"""
 )
 #: Of `POINTWISE` and `PLAIN`, those that look values up or move them and compute none.
 MOVES = _names(
@@ -30,7 +33,9 @@ MOVES = _names(
     split_with_sizes unsafe_split unsafe_split_with_sizes chunk unsafe_chunk slice select narrow
     diagonal diag_embed as_strided view_as view_as_real view_as_complex _local_scalar_dense item
     slice_scatter select_scatter nonzero _assert_async _assert_scalar sym_size resize set
-    _pack_padded_sequence _pad_packed_sequence"""
+    _pack_padded_sequence _pad_packed_sequence _unsafe_index _unsafe_index_put put rot90 block_diag
+    diagonal_scatter as_strided_scatter squeeze unsqueeze transpose t swapaxes swapdims lift
+    nonzero_static resize_as _assert_tensor_metadata _functional_assert_async _linalg_check_errors"""
 )
 #: Tensors from nothing but sizes and numbers.
 CREATES = _names(
@@ -56,7 +61,12 @@ PLAIN = _names(
     isin histc bincount multinomial cross slice_scatter select_scatter diff trace
     _assert_async _assert_scalar sym_size resize set _pack_padded_sequence
     _weight_norm_interface _weight_norm
-    _pad_packed_sequence"""
+    _pad_packed_sequence nansum dist addr rot90 block_diag diagonal_scatter as_strided_scatter
+    _unsafe_index nonzero_static resize_as lift unfold_backward _is_all_true _is_any_true
+    _assert_tensor_metadata _functional_assert_async _linalg_check_errors unique_dim_consecutive
+    segment_reduce mse_loss smooth_l1_loss huber_loss soft_margin_loss binary_cross_entropy
+    binary_cross_entropy_with_logits nll_loss_forward nll_loss2d_forward multi_margin_loss
+    multilabel_margin_loss_forward _ctc_loss squeeze unsqueeze transpose t swapaxes swapdims"""
 )
 #: Of `POINTWISE`, those that treat each position of a map by itself (normalisations by stored statistics).
 BY_POSITION = _names(

@@ -76,6 +76,20 @@ def _linear(operator: Operator) -> Effect:
     return Contraction("matmul", data, weight, operator.outputs[0], connections, operator.tensor(2))
 
 
+def _grouped(operator: Operator) -> Effect:
+    """Rows in groups, each group by its own matrix (the experts of a mixture).
+
+    Where both operands are matrices the groups share out the inner axis, where only the right one is, its columns:
+    a row meets all of them once. The rows beyond the last group are counted too: how many there are is a value.
+    """
+    left, right = tensor(operator, 0), tensor(operator, 1)
+    connections = left.units * right.shape[-1]
+    if len(left.shape) > len(right.shape):
+        connections //= left.shape[0]
+    bias = operator.tensor(3)
+    return Contraction("matmul", left, right, operator.outputs[0], connections, bias)
+
+
 def _convolution(operator: Operator) -> Effect:
     data, weight, bias = tensor(operator, 0), tensor(operator, 1), operator.tensor(2)
     axes, output = len(weight.shape) - 2, operator.outputs[0]
@@ -196,6 +210,9 @@ RULES: Mapping[str, Rule] = {
     "aten.addmv": _matmul(1, bias=0),
     "aten.baddbmm": _matmul(1, bias=0),
     "aten.addbmm": _matmul(1, bias=0),
+    "aten._addmm_activation": _matmul(1, bias=0),
+    "aten._int_mm": _matmul(0),
+    "aten._grouped_mm": _grouped,
     "aten.linear": _linear,
     "aten.convolution": _convolution,
     **LOCAL_RULES,

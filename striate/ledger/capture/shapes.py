@@ -59,6 +59,8 @@ def _batch_norm(
     data: Tensor, weight: Any, bias: Any, mean: Any, variance: Any, training: bool, *_: Any
 ) -> tuple[Tensor, ...] | None:
     kept = (weight, bias, mean, variance)
+    if data.dtype not in (torch.float32, torch.float64):  # the statistics are of another type
+        return None
     if training or data.ndim < 2 or any(t is not None and t.dtype != data.dtype for t in kept):
         return None
     channels = data.shape[1]

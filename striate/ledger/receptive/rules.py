@@ -118,16 +118,33 @@ def _contraction(seen: Seen) -> Result:
     if found.swapped:
         data, weight = weight, data
     left, right = (found.weight, found.data) if found.swapped else (found.data, found.weight)
+    # Of two stacks of matrices and one matrix as the result, the products were added up.
+    summed = len(left.shape) == len(right.shape) == 3 and len(found.output.shape) == 2
+    shape = left.shape[:1] * summed + found.output.shape
+    hidden = (left.id in seen.masked, right.id in seen.masked)
+    result = _product(data, weight, left, right, shape, hidden)
+    if result is None or result.shape != shape:
+        return None
+    return mixing.reduced(result, (0,), keeps=False) if summed else result
+
+
+def _product(
+    data: Sight | None,
+    weight: Sight | None,
+    left: Tensor,
+    right: Tensor,
+    shape: tuple[int, ...],
+    hidden: tuple[bool, bool],
+) -> Sight | None:
+    """Of the operands `left` and `right`, seen as `data` and `weight`; `hidden`: masked."""
     if data and weight:
-        hidden = (left.id in seen.masked, right.id in seen.masked)
-        return mixing.product(data, weight, found.output.shape, hidden)
+        return mixing.product(data, weight, shape, hidden)
     side, other = (data, right) if data else (weight, left)
     if side is None or len(left.shape) < 2:
         return None
     rank = len(side.axes)
     if data:
-        outputs = found.output.shape[-1]
-        return mixing.dense(side, rank - 1, outputs) if len(other.shape) > 1 else None
+        return mixing.dense(side, rank - 1, shape[-1]) if len(other.shape) > 1 else None
     return mixing.dense(side, rank - 2, left.shape[-2]) if rank > 1 else None
 
 
