@@ -127,7 +127,7 @@ def account(graph: Graph, name: str) -> Ledger:
             dense, connections, sum(layer.weights for layer in contracting), found.unpooled_params
         ),
         layers=layers,
-        receptive_field=receptive.of(graph.outputs[0], seen) if graph.outputs else None,
+        receptive_field=receptive.as_document(seen.of(graph.outputs[0])) if graph.outputs else None,
         unsupported=found.unsupported,
         notes=graph.notes,
     )
