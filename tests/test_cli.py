@@ -420,7 +420,7 @@ def test_count_probes(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(out)["probe"]
     assert found["layers"][0] == {
         **{"name": "conv1", "type": "Conv2d", "outcome": "agrees"},
-        **dict.fromkeys(("claimed", "seen"), [[12, 17], [12, 17]]),
+        **{key: [[12, 17], [12, 17]] for key in ("claimed", "seen")},
     }
     assert found["output"]["outcome"] == "agrees"
     code, out, err = call("count", "zoo:lenet5", "--probe", "--format", "md")
