@@ -416,6 +416,31 @@ def test_count_is_a_gate(call: Call) -> None:
     ]
 
 
+def test_count_probes(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = call("count", "zoo:lenet5", "--probe")
+    assert (code, err) == (0, "")
+    assert "8 of 8 claimed fields agree" in out
+    code, out, _ = call("count", "zoo:lenet5", "--probe", "--json")
+    assert code == 0
+    found = json.loads(out)["probe"]
+    assert found["layers"][0] == {
+        **{"name": "conv1", "type": "Conv2d", "outcome": "agrees"},
+        **{key: [[12, 17], [12, 17]] for key in ("claimed", "seen")},
+    }
+    assert found["output"]["outcome"] == "agrees"
+    code, out, err = call("count", "zoo:lenet5", "--probe", "--format", "md")
+    assert (code, out) == (2, "")
+    assert one_line(err).endswith("has no place for --probe; take table or json")
+    # What is seen outside of the claim is said loudly; it is no fault of the model.
+    from striate.ledger.probe import Probed
+
+    monkeypatch.setattr(Probed, "outcome", "differs")
+    code, _, err = call("count", "zoo:lenet5", "--probe", "--quiet")
+    assert code == 0
+    assert "OUTSIDE" in one_line(err)
+    assert "fault of striate" in err
+
+
 def test_count_against_another(call: Call, here: Path) -> None:
     code, base, _ = call("count", "zoo:mlp", "--json")
     (here / "base.json").write_text(base)

@@ -8,7 +8,7 @@ from math import inf
 
 from striate.ledger import receptive
 from striate.ledger.effects import Contraction, ElementWise, Plain, Pooling, Product, Unknown
-from striate.ledger.graph import Graph, Tensor
+from striate.ledger.graph import Graph, Operator
 from striate.ledger.ideas import ratio, without_pooling
 from striate.ledger.provenance import Reading
 
@@ -111,7 +111,7 @@ class _Draft:
     start: float = inf
     input_shape: tuple[int, ...] | None = None
     output_shape: tuple[int, ...] | None = None
-    output: Tensor | None = None
+    last: Operator | None = None
     parameters: list[int] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)
     first_uses: list[int] = field(default_factory=list)
@@ -183,7 +183,7 @@ class _Ledger:
             layers,
             tuple(self.unsupported.values()),
             tuple(sorted(self.elementwise.values(), key=lambda work: -work.elements)),
-            receptive.of(graph.outputs[0], seen) if graph.outputs else None,
+            receptive.as_document(seen.of(graph.outputs[0])) if graph.outputs else None,
             unpooled,
             self.macs_per_example,
             self.activation_per_example,
@@ -254,7 +254,7 @@ class _Ledger:
         """Add an operator's work to its row; the dense parameters of a contraction, if it is one."""
         found = reading.effect
         if reading.operator.outputs:
-            draft.output = reading.operator.outputs[0]
+            draft.last = reading.operator
         if isinstance(found, Unknown):
             self._cannot(reading, found.effect, found.metrics)
         elif isinstance(found, Product):
@@ -370,7 +370,7 @@ class _Ledger:
     def _finish(
         self,
         draft: _Draft,
-        seen: dict[int, receptive.Sight],
+        seen: receptive.Sights,
         holders: dict[int, list[_Draft]],
     ) -> Layer:
         graph = self.graph
@@ -406,7 +406,9 @@ class _Ledger:
             macs=draft.macs,
             flops=2 * draft.macs,
             activation_bytes=draft.activation,
-            receptive_field=None if draft.output is None else receptive.of(draft.output, seen),
+            receptive_field=None
+            if draft.last is None
+            else receptive.as_document(seen.made_by(draft.last)),
             shared_with=self._shared_with(draft, holders),
             calls=len(calls),
             elementwise=draft.elementwise,

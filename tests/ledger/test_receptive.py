@@ -27,7 +27,7 @@ Box = tuple[tuple[int, int], ...]
 def sight_of(model: nn.Module, *inputs: Any) -> Sight | None:
     """What is known of the network's output."""
     graph = capture(model, inputs)
-    return receptive_fields(graph, read(graph)).get(graph.outputs[0].id)
+    return receptive_fields(graph, read(graph)).of(graph.outputs[0])
 
 
 def box_of(slope: Tensor) -> Box:
@@ -447,3 +447,21 @@ def test_a_border_that_gaps_hide_is_not_claimed() -> None:
     assert size_of(cut, IMAGE) == 9
     assert field_of(nn.Sequential(cut, Do(whole)), IMAGE) is None
     assert field_of(nn.Conv2d(CHANNELS, 1, 1, padding=3), IMAGE) is not None
+
+
+def test_a_row_is_of_the_output_before_it_is_added_to_in_place() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.wide = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 7, padding=3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            y += self.wide(x)
+            return y
+
+    found = count(InPlace(), IMAGE)
+    sizes = {layer.name: (layer.receptive_field or {}).get("size") for layer in found.layers}
+    assert sizes == {"conv": [3, 3], "wide": [7, 7]}
+    assert found.receptive_field is not None
+    assert found.receptive_field["size"] == [7, 7]

@@ -21,7 +21,7 @@ from striate.ledger.effects import Contraction, Pooling, Product
 from striate.ledger.graph import Graph
 from striate.ledger.probe import AGREES, Box, Probe, Probed
 from striate.ledger.provenance import Reading, read
-from striate.ledger.receptive import Sight, receptive_fields
+from striate.ledger.receptive import Sight, Sights, receptive_fields
 from striate.ledger.receptive.unit import Unit, unit
 
 _TRIES = 4
@@ -75,9 +75,7 @@ def run(
 # -- what is claimed ---------------------------------------------------------------------------
 
 
-def _layers(
-    graph: Graph, readings: Sequence[Reading], sights: Mapping[int, Sight]
-) -> Iterator[_Claim]:
+def _layers(graph: Graph, readings: Sequence[Reading], sights: Sights) -> Iterator[_Claim]:
     """Of each module that contracts or pools and calls no other one, at its last call."""
     calls = [reading.operator.call for reading in readings]
     last = {call.module: index for index, call in enumerate(graph.calls)}
@@ -94,7 +92,7 @@ def _layers(
     for call, reading in zip(calls, readings, strict=True):
         made = reading.operator.outputs
         if call >= 0 and made and made[0].shape == graph.calls[call].output_shape:
-            outputs[call] = sights.get(made[0].id)
+            outputs[call] = sights.made_by(reading.operator)
     names = {graph.modules[module].name for module in last}
     parents = {name[:dot] for name in names for dot in range(len(name)) if name[dot] == "."}
     for module, call in last.items():
@@ -104,11 +102,11 @@ def _layers(
             yield _Claim(record.name, record.type, shape, _unit(outputs.get(call)))
 
 
-def _output(graph: Graph, sights: Mapping[int, Sight]) -> _Claim:
+def _output(graph: Graph, sights: Sights) -> _Claim:
     if not graph.outputs:
         return _Claim(None, "output", (), None)
     output = graph.outputs[0]
-    return _Claim(None, "output", output.shape, _unit(sights.get(output.id)))
+    return _Claim(None, "output", output.shape, _unit(sights.of(output)))
 
 
 def _unit(sight: Sight | None) -> Unit | None:

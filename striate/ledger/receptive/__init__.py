@@ -8,7 +8,8 @@ zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from striate.ledger.effects import Contraction, Padding, Plain, Pooling
 from striate.ledger.graph import Graph, Operator, Tensor
@@ -16,20 +17,37 @@ from striate.ledger.provenance import Reading
 from striate.ledger.receptive.rules import Seen, masks, through
 from striate.ledger.receptive.sight import Sight, image
 
-__all__ = ["Sight", "as_document", "of", "receptive_fields"]
+__all__ = ["Sight", "Sights", "as_document", "receptive_fields"]
 
 
-def receptive_fields(graph: Graph, readings: Sequence[Reading]) -> dict[int, Sight]:
-    """What the units of each tensor see of the network's first input, by tensor id.
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """What is known of the tensors of a forward pass. A tensor that is written in place sees more than it did when it
+    was made, so both can be asked for."""
+
+    last: Mapping[int, Sight]
+    made: Mapping[int, Sight]
+
+    def of(self, tensor: Tensor) -> Sight | None:
+        """Of a tensor as it was last."""
+        return self.last.get(tensor.id)
+
+    def made_by(self, operator: Operator) -> Sight | None:
+        """Of an operator's first output, as the operator left it."""
+        return self.made.get(id(operator))
+
+
+def receptive_fields(graph: Graph, readings: Sequence[Reading]) -> Sights:
+    """What the units of each tensor see of the network's first input.
 
     The input is laid out (batch, channels, *axes), or without the batch where it has none.
     """
     if graph.batch_dim not in (0, None) or not graph.inputs:
-        return {}
+        return Sights({}, {})
     first = graph.inputs[0]
     before = 1 if graph.batch_dim is None else 2
     if len(first.shape) <= before or not first.units or not _is_map(first, before, readings):
-        return {}
+        return Sights({}, {})
     return _Walk(graph, first, image(first.shape, before)).through(readings)
 
 
@@ -43,11 +61,6 @@ def as_document(sight: Sight | None) -> dict[str, list[float]] | None:
         "stride": [field.stride for field in fields],
         "centre": [field.centre for field in fields],
     }
-
-
-def of(tensor: Tensor, seen: dict[int, Sight]) -> dict[str, list[float]] | None:
-    """The document of one tensor's receptive field, or None where it is not known."""
-    return as_document(seen.get(tensor.id))
 
 
 def _is_map(first: Tensor, before: int, readings: Sequence[Reading]) -> bool:
@@ -67,6 +80,8 @@ class _Walk:
 
     def __init__(self, graph: Graph, first: Tensor, sight: Sight) -> None:
         self.seen = {first.id: sight}
+        #: Of the first output of each operator, by the operator's identity.
+        self.made: dict[int, Sight] = {}
         #: Memory that depends on the first input.
         self.touched = {first.storage}
         #: Memory with nothing but parameters in it: constants may be masks.
@@ -77,7 +92,7 @@ class _Walk:
         self.masked: set[int] = set()
         self.paddings: dict[int, tuple[Sight, tuple[tuple[int, int], ...]]] = {}
 
-    def through(self, readings: Sequence[Reading]) -> dict[int, Sight]:
+    def through(self, readings: Sequence[Reading]) -> Sights:
         for reading in readings:
             operator = reading.operator
             data = [t for t in reading.active if t.storage in self.touched]
@@ -96,7 +111,7 @@ class _Walk:
             padding = reading.effect
             if isinstance(padding, Padding) and not padding.copies and padding.data.id in sights:
                 self.paddings[padding.output.id] = (sights[padding.data.id], padding.amounts)
-        return self.seen
+        return Sights(self.seen, self.made)
 
     def _may_mask(self, tensor: Tensor) -> bool:
         return tensor.storage not in self.trained
@@ -133,6 +148,8 @@ class _Walk:
             else:
                 self.seen[output.id] = sight
                 views.add(output.id)
+                if index == 0:
+                    self.made[id(operator)] = sight
 
 
 def _sees(sight: Sight) -> bool:
