@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from striate.errors import RequestError
 from striate.jobs.files import count_file
 from striate.ledger import Ledger, count
+from striate.nn import LocallyConnected2d
+from striate.reduce.export import export_program
 
 
 class Net(nn.Module):
@@ -111,6 +113,17 @@ def test_without_module_names_rows_are_told_by_parameters(tmp_path: Path) -> Non
         "block.self_attn": 330,
         "block.self_attn.out_proj": 110,
     }
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_of_a_local_layer_is_counted_in_its_row(tmp_path: Path) -> None:
+    layer = LocallyConnected2d(1, 3, 3, (8, 8))
+    module = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(108, 10)).eval()
+    assert export_program(module, torch.randn(3, 1, 8, 8), tmp_path / "net.pt2").reason is None
+    mine, theirs = count(module, (1, 1, 8, 8)), ledger(tmp_path / "net.pt2")
+    assert theirs.ideas == mine.ideas
+    found = [(row.name, row.params, row.connections) for row in theirs.layers if row.params]
+    assert found == [("0", 1080, 972), ("3", 1090, 1080)]
 
 
 def rewrite(path: Path, change: Callable[[str, bytes], bytes]) -> None:

@@ -186,20 +186,20 @@ def _places(
     """The module path of each operator, and the class names of the modules by path."""
     places: dict[str, str] = {}
     types: dict[str, str] = {}
+    # The module of each parameter, and of what is computed from parameters alone.
+    owners = {name: target.rpartition(".")[0] for name, target in stored.items()}
     for node in nodes:
         if node.op != "call_function":
             continue
+        inputs = [read.name for read in node.all_input_nodes]
+        owner = next((owners[name] for name in inputs if name in owners), "")
+        if inputs and all(name in owners for name in inputs):
+            owners[node.name] = owner
         names = [node.name, *(user.name for user in node.users)]
         stack = _stack(next((stacks[name] for name in names if name in stacks), ""))
         for path, kind in stack:
             types.setdefault(path, kind)
-        if stack:
-            places[node.name] = stack[-1][0]
-            continue
-        owners = [
-            stored[x.name].rpartition(".")[0] for x in node.all_input_nodes if x.name in stored
-        ]
-        places[node.name] = owners[0] if owners else ""
+        places[node.name] = stack[-1][0] if stack else owner
     return places, types
 
 
