@@ -126,6 +126,29 @@ def test_an_export_of_a_local_layer_is_counted_in_its_row(tmp_path: Path) -> Non
     assert found == [("0", 1080, 972), ("3", 1090, 1080)]
 
 
+class Two(nn.Module):
+    """Two inputs, one of them by name, and two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(4, 3), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> dict[str, object]:
+        both = self.left(x) + self.right(mask)
+        return {"sum": both, "parts": (both.relu(), [both.tanh()])}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    path = tmp_path / "two.pt2"
+    example = (torch.zeros(2, 4),), {"mask": torch.zeros(2, 5)}
+    torch.export.save(torch.export.export(Two(), *example), path)
+    found = ledger(path)
+    assert found.totals.macs == 2 * 3 * (4 + 5)
+    mask = torch.empty(2, 5, device="meta")
+    assert count_file(str(path), [torch.empty(2, 4)], {"mask": mask}, batched=True) == found
+
+
 def rewrite(path: Path, change: Callable[[str, bytes], bytes]) -> None:
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -148,7 +171,21 @@ def test_what_would_be_unpickled_or_run_is_refused(tmp_path: Path) -> None:
     def foreign(name: str, content: bytes) -> bytes:
         return content.replace(b"torch.ops.aten.relu.default", b"torch.os.system")
 
+    def executed(name: str, content: bytes) -> bytes:
+        return content.replace(b"builtins.dict", b"builtins.eval")
+
+    def keyed(name: str, content: bytes) -> bytes:
+        return content.replace(
+            b'builtins.dict\\", \\"context\\": \\"[]', b'builtins.dict\\", \\"context\\": \\"[1]'
+        )
+
+    def unreadable(name: str, content: bytes) -> bytes:
+        return content.replace(b'{"name": "relu"}', b'{"name": "relb"}')
+
     for change, words in (
+        (executed, "has more than tensors in tuples"),
+        (keyed, "has more than tensors in tuples"),
+        (unreadable, "cannot read this program"),
         (pickled, "stored as a pickle"),
         (foreign, "not one of torch's operators"),
     ):
