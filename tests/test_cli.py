@@ -260,6 +260,17 @@ WRONG: list[tuple[str, str]] = [
     ("count net.py:make --input 1x65", r"65"),
     ("count zoo:mlp --budget 0", r"--budget 0: a budget must be more than zero"),
     ("count zoo:mlp --budget 5%", r"--budget 5%"),
+    ("count nowhere.onnx", r"MODEL nowhere.onnx: there is no such file; expected an ONNX model"),
+    (
+        "count nowhere.pt2",
+        r"MODEL nowhere.pt2: there is no such file; expected an exported program",
+    ),
+    ("count nowhere.onnx --model-arg a=1", r"--model-arg: nowhere.onnx is a file, and takes none"),
+    (
+        "shrink net.onnx --data npz:digits.npz --budget 5%",
+        r"MODEL net.onnx: .* can only be counted",
+    ),
+    ("evaluate net.pt2 --data npz:digits.npz", r"MODEL net.pt2: .* can only be counted"),
     ("shrink net.py:make --data npz:digits.npz", r"Missing option '--budget'"),
     ("shrink net.py:make --budget 5%", r"Missing option '--data'"),
     (f"{' '.join(SHRINK)} --epochs many", r"--epochs"),
@@ -468,6 +479,44 @@ def test_count_against_another(call: Call, here: Path) -> None:
     assert code == 3
     assert "(--max-growth, against base.json)" in err
     assert out.startswith("::error title=striate count zoo%3Amlp::params: ")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_count_a_network_in_a_file(call: Call, here: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    net = torch.nn.Sequential(
+        torch.nn.Linear(64, 25), torch.nn.ReLU(), torch.nn.Linear(25, 10)
+    ).eval()
+    torch.onnx.export(
+        net,
+        (torch.zeros(2, 64),),
+        "net.onnx",
+        dynamo=False,
+        dynamic_axes={"x": {0: "N"}},
+        input_names=["x"],
+    )
+    torch.export.save(torch.export.export(net, (torch.zeros(1, 64),)), "net.pt2")
+    for model in ("net.onnx", "net.pt2"):
+        code, out, err = call("count", model, "--budget", "1900", "--budget", "macs=1900", "--json")
+        assert (code, err) == (0, "")
+        assert json.loads(out)["totals"]["params"] == 1885
+        code, _, err = call("count", model, "--budget", "1k", "--quiet")
+        assert code == 3
+        assert one_line(err) == "striate count: params: 1,885 does not meet the limit of 1,000"
+    # The other one's size is an open one of this one's.
+    code, out, _ = call("count", "net.onnx", "--against", "net.pt2", "--max-growth", "0%", "--json")
+    assert code == 0
+    against = json.loads(out)["against"]
+    assert against["totals"]["macs_per_example"] == {"before": 1850, "after": 1850}
+    assert [(x["before"]["name"], x["after"]["name"]) for x in against["layers"]] == [
+        (name, name) for name in "012"
+    ]
+    code, out, _ = call("count", "net.onnx", "--input", "x=7x64", "--json")
+    assert json.loads(out)["batch"] == 7
+    code, _, err = call("count", "net.pt2", "--input", "1x65")
+    assert code == 2
+    assert one_line(err) == "striate count: MODEL net.pt2: --input 1x65: its input 'input' is 1x64"
 
 
 def test_count_as_rows(call: Call) -> None:

@@ -184,7 +184,7 @@ def _transposed(operator: Operator) -> Effect:
     axes = len(kernel)
     stride = _per_axis(operator, "strides", axes, 1)
     dilation = _per_axis(operator, "dilations", axes, 1)
-    if len(data.shape) != axes + 2:
+    if len(data.shape) != axes + 2 or min((*kernel, *stride, *dilation)) < 1:
         raise ValueError(f"a kernel of {list(kernel)} on {list(data.shape)}")
     auto = _named(operator, "auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER") or _named(operator, "output_shape") is not None:
@@ -327,13 +327,21 @@ def _pad(operator: Operator) -> Effect:
 
 
 def _moved(how: str) -> Callable[[Operator], Effect]:
-    return lambda operator: Moved(how, tensor(operator, 0), operator.outputs[0])
+    def rule(operator: Operator) -> Effect:
+        data, output = tensor(operator, 0), operator.outputs[0]
+        if how != "expand" and data.units != output.units:
+            raise ValueError(f"{list(data.shape)} cannot become {list(output.shape)}")
+        return Moved(how, data, output)
+
+    return rule
 
 
 def _transpose(operator: Operator) -> Effect:
     data, output = tensor(operator, 0), operator.outputs[0]
     rank = len(data.shape)
     order = _integers(_named(operator, "perm", tuple(reversed(range(rank)))))
+    if sorted(axis % rank for axis in order) != list(range(rank)):
+        raise ValueError(f"perm={list(order)} on {rank} axes")
     return Moved("permute", data, output, tuple(axis % rank for axis in order))
 
 

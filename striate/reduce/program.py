@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +110,24 @@ def read_program(
     except RequestError as error:
         raise RequestError(f"{path}: {error}") from error
     try:
-        return torch.export.load(io.BytesIO(archive)), _module_stacks(data)
+        with _quiet():
+            return torch.export.load(io.BytesIO(archive)), _module_stacks(data)
     # All that is left to fail on is the file's content, and what torch raises for it has no common class.
     except Exception as error:
         raise RequestError(
             f"{path}: torch {torch.__version__} cannot read this program: {_line(error)}; {remedy}"
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the traceback that torch logs of what it raises anyway."""
+    logger = logging.getLogger("torch.export")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _module_stacks(data: bytes) -> dict[str, str]:
@@ -144,7 +158,7 @@ def _names(outputs: object) -> Iterator[str]:
 
 
 def vet(data: bytes) -> bytes:
-    """A new archive of the contents of `data`, an exported program of one tensor in and one out.
+    """A new archive of the contents of `data`, an exported program of tensors in and out.
 
     Raises `RequestError` where it holds anything but a graph of torch's own operators, tensors stored plainly, and
     the example inputs that go with them. No code of the file runs, whatever it holds.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import keyword
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -180,14 +181,15 @@ def _is_arithmetic(part: ast.AST) -> bool:
 
 
 def _check_structure(text: str, key: str) -> None:
-    """How inputs are nested: tuples, lists and dictionaries without keys; the output is one tensor."""
+    """How inputs and outputs are nested: tuples, lists, and dictionaries whose keys are names."""
     try:
         version, spec = json.loads(text)
     except (ValueError, TypeError, RecursionError):
         version, spec = None, None
-    plain = isinstance(version, int) and (_is_leaf(spec) if key == "out_spec" else _is_nested(spec))
-    if not plain:
-        raise RequestError(f"{MODEL}: {key} is not that of one tensor in and one out")
+    if not (isinstance(version, int) and _is_nested(spec)):
+        raise RequestError(
+            f"{MODEL}: {key} has more than tensors in tuples, lists and dictionaries"
+        )
 
 
 def _is_leaf(spec: object) -> bool:
@@ -200,9 +202,25 @@ def _is_nested(spec: object) -> bool:
     return (
         isinstance(spec, dict)
         and spec.keys() == {"type", "context", "children_spec"}
-        and (spec["type"], spec["context"]) in (("builtins.tuple", "null"), ("builtins.dict", "[]"))
+        and _is_container(spec["type"], spec["context"])
         and isinstance(spec["children_spec"], list)
         and all(_is_nested(child) for child in spec["children_spec"])
+    )
+
+
+def _is_container(kind: object, context: object) -> bool:
+    """A tuple or a list; or a dictionary, whose keys torch writes into source, so they are plain names."""
+    if kind in ("builtins.tuple", "builtins.list"):
+        return context == "null"
+    if kind != "builtins.dict" or not isinstance(context, str):
+        return False
+    try:
+        keys = json.loads(context)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(keys, list) and all(
+        isinstance(key, str) and _IDENTIFIER.fullmatch(key) and not keyword.iskeyword(key)
+        for key in keys
     )
 
 

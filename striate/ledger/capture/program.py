@@ -61,8 +61,9 @@ class _Scope(nn.Module):
         return run()
 
 
-class _Program(_Scope):
-    """The whole program; called with its tensors, in order or by name."""
+@dataclass(frozen=True)
+class _Plan:
+    """What a program is given, does and gives."""
 
     inputs: tuple[str, ...]
     runs: tuple[_Run, ...]
@@ -72,14 +73,22 @@ class _Program(_Scope):
     #: Placeholder -> a tensor that is neither, or a number.
     constants: Mapping[str, Any]
 
+
+class _Program(_Scope):
+    """The whole program; called with its tensors, in order or by name."""
+
+    # The modules of the original have names of their own: this one is none of them.
+    _plan_: _Plan
+
     def forward(self, *given: Any, **named: Any) -> Any:
-        values = {**dict(zip(self.inputs, given, strict=False)), **named, **self.constants}
+        plan = self._plan_
+        values = {**dict(zip(plan.inputs, given, strict=False)), **named, **plan.constants}
         tensors: dict[str, torch.Tensor] = dict(self.named_parameters(remove_duplicate=False))
         tensors.update(self.named_buffers(remove_duplicate=False))
-        values.update((key, tensors[name]) for key, name in self.stored.items())
+        values.update((key, tensors[name]) for key, name in plan.stored.items())
         first = next((x for x in values.values() if isinstance(x, torch.Tensor)), None)
         device = torch.device("cpu") if first is None else first.device
-        for run in self.runs:
+        for run in plan.runs:
             if run.path:
                 scope = self.get_submodule(run.path)
                 scope(
@@ -88,7 +97,7 @@ class _Program(_Scope):
                 )
             else:
                 _execute(run, values, device)
-        return _filled(self.outputs, values, device)
+        return _filled(plan.outputs, values, device)
 
 
 def _execute(run: _Run, values: dict[str, Any], device: torch.device) -> tuple[Any, ...]:
@@ -161,8 +170,8 @@ def as_module(program: ExportedProgram, stacks: Mapping[str, str]) -> nn.Module:
     places, types = _places(program.graph.nodes, stacks, stored)
     root: _Program = _scope(_Program, types.get("", "Program"))
     _add_modules(root, places, tensors, types)
-    root.inputs, root.stored, root.constants = tuple(inputs), stored, constants
-    root.runs, root.outputs = _runs(program.graph.nodes, places, {*stored, *constants, *inputs})
+    runs, outputs = _runs(program.graph.nodes, places, {*stored, *constants, *inputs})
+    root._plan_ = _Plan(tuple(inputs), runs, outputs, stored, constants)
     return root
 
 
@@ -177,20 +186,20 @@ def _places(
     """The module path of each operator, and the class names of the modules by path."""
     places: dict[str, str] = {}
     types: dict[str, str] = {}
+    # The module of each parameter, and of what is computed from parameters alone.
+    owners = {name: target.rpartition(".")[0] for name, target in stored.items()}
     for node in nodes:
         if node.op != "call_function":
             continue
+        inputs = [read.name for read in node.all_input_nodes]
+        owner = next((owners[name] for name in inputs if name in owners), "")
+        if inputs and all(name in owners for name in inputs):
+            owners[node.name] = owner
         names = [node.name, *(user.name for user in node.users)]
         stack = _stack(next((stacks[name] for name in names if name in stacks), ""))
         for path, kind in stack:
             types.setdefault(path, kind)
-        if stack:
-            places[node.name] = stack[-1][0]
-            continue
-        owners = [
-            stored[x.name].rpartition(".")[0] for x in node.all_input_nodes if x.name in stored
-        ]
-        places[node.name] = owners[0] if owners else ""
+        places[node.name] = stack[-1][0] if stack else owner
     return places, types
 
 

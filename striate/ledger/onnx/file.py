@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import (
     AttributeProto,
     FunctionProto,
@@ -107,6 +107,7 @@ def read_model(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
             f"{path}: no whole ONNX model: it has no graph, or names no operator set"
         )
     try:
+        _check_texts(model)
         missing = [
             location
             for tensor in tensors(model)
@@ -254,6 +255,18 @@ def _check(tensor: TensorProto, thinned: set[str], folder: Path) -> str | None:
     if prod(sizes) and not (others or tensor.string_data or tensor.name in thinned):
         raise _Damaged(f"{name} has the sizes {sizes} and no values")
     return None
+
+
+def _check_texts(message: Message) -> None:
+    """Raise where a name is no text: protobuf then gives bytes in its place."""
+    waiting: list[Message] = [message]
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            values = [value] if isinstance(value, str | bytes | Message) else value
+            if field.message_type is not None:
+                waiting.extend(values)
+            elif field.type == field.TYPE_STRING and not all(isinstance(x, str) for x in values):
+                raise _Damaged(f"a {field.name} is no text (UTF-8)")
 
 
 def _check_sizes(tensor: TensorProto) -> None:

@@ -13,6 +13,8 @@ from striate.ledger.graph import Argument, Operator, Tensor
 
 #: How many gates' products a cell adds up.
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+#: More steps than this are not followed one by one.
+MOST = 100_000
 
 
 def steps(
@@ -40,6 +42,8 @@ def steps(
             f"W {list(weight.shape)} and R {list(recurrent.shape)} do not fit an input of {list(data.shape)}"
         )
     batch, length = data.shape[:2] if batch_first else data.shape[1::-1]
+    if length * directions > MOST:
+        raise ValueError(f"{length:,} steps; striate follows at most {MOST:,}")
 
     def inside(width: int) -> Tensor:
         return Tensor(next(new), data.storage, (batch, width), data.itemsize)

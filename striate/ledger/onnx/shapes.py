@@ -92,7 +92,8 @@ def infer(model: ModelProto, sizes: Mapping[str, Shape], bound: Mapping[str, int
 
 def _inferred(model: ModelProto) -> ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True)
+        # Not with data_prop: on a hostile file it takes all the memory there is. `_fold` stands in for it.
+        return onnx.shape_inference.infer_shapes(model, strict_mode=False)
     # The library raises RuntimeError and ValueError, too, on graphs that are not well-formed.
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
         text = " ".join(str(error).split())
