@@ -80,6 +80,12 @@ class Difference:
             for name in TOTALS
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from striate.ledger.render import notebook
+
+        return notebook.difference(self)
+
     def with_growth(self, percent: Fraction) -> tuple[Gate, ...]:
         """Whether nothing grew by more than `percent` of what it was, a gate a metric.
 

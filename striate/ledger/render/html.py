@@ -268,16 +268,25 @@ def tiles(nodes: Sequence[dict[str, Any]], metric: int) -> list[dict[str, Any]]:
         shut = inside or (not leaf and frame[2] * frame[3] < OPEN)
         frames.append(frame)
         closed.append(shut)
-        if leaf or (shut and not inside):
-            found.append(
-                {
-                    "kind": node["kind"],
-                    "label": None if inside else node["name"] or node["label"],
-                    "figure": f"{node['short'][metric]} · {node['share'][metric]}",
-                    "frame": [_percent(side) for side in frame],
-                }
-            )
+        if inside and not leaf or parent is None and not shut:
+            continue
+        named = not inside and (leaf or shut)
+        found.append(
+            {
+                "look": _look(node["kind"], inside, shut),
+                "label": node["name"] or node["label"] if named else None,
+                "figure": f"{node['short'][metric]} · {node['share'][metric]}",
+                "frame": [_percent(side) for side in frame],
+            }
+        )
     return found
+
+
+def _look(kind_of: str | None, inside: bool, shut: bool) -> str:
+    """The classes of a tile: of a layer, of a module that is shut, or the frame of one that is open."""
+    if kind_of is None:
+        return "tile group" if shut else "frame"
+    return f"tile {kind_of} within" if inside else f"tile {kind_of}"
 
 
 def share(value: int, whole: int) -> str:
