@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from striate.ledger.account import Ledger
 from striate.ledger.compare import Difference
-from striate.ledger.render import html
-from striate.ledger.render.numbers import shape
+from striate.ledger.render import bars, html
+from striate.ledger.render.numbers import shape, times
 from striate.ledger.render.page import environment
 from striate.ledger.render.plain import all_plain
 from striate.ledger.rows import Layer
@@ -34,7 +34,7 @@ def ledger(found: Ledger) -> str:
         "params": f"{found.totals.params:,}",
         "partial": len(found.unsupported),
         "facts": html.facts(found),
-        "ideas": html.network_bars(found),
+        "ideas": bars.of_network(found),
         "gates": html.gates(found.gates),
         "notes": list(found.notes),
         "rows": _rows(layers[:MOST_ROWS]),
@@ -73,9 +73,9 @@ def _rows(layers: Sequence[Layer]) -> list[list[str]]:
             shape(layer.output_shape),
             f"{layer.params:,}",
             f"{layer.macs:,}",
-            html.times(layer.locality_factor),
-            html.times(layer.sharing_factor),
-            html.times(layer.pooling_factor),
+            times(layer.locality_factor),
+            times(layer.sharing_factor),
+            times(layer.pooling_factor),
         ]
         for layer in layers
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 
@@ -20,7 +21,7 @@ def plain(text: str) -> str:
 
 
 def all_plain(value: Any) -> Any:
-    """Every text in lists, tuples and dicts, likewise.
+    """Every text in lists, tuples, dicts and dataclasses, likewise.
 
     >>> all_plain({"names": ["a\\x00"], "count": 3})
     {'names': ['a\\\\x00'], 'count': 3}
@@ -31,4 +32,8 @@ def all_plain(value: Any) -> Any:
         return {key: all_plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [all_plain(entry) for entry in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{each.name: all_plain(getattr(value, each.name)) for each in fields(value)}
+        )
     return value

@@ -44,9 +44,7 @@ def squarified(values: Sequence[int], aspect: float) -> list[Rectangle | None]:
         shape = _worst(side, free, remaining, held, held, held)
         while stop < len(order):
             smallest = values[order[stop]]
-            wider = _worst(
-                side, free, remaining, held + smallest, values[order[start]], smallest
-            )
+            wider = _worst(side, free, remaining, held + smallest, values[order[start]], smallest)
             if wider > shape:
                 break
             shape, held, stop = wider, held + smallest, stop + 1
