@@ -392,8 +392,9 @@ def test_nothing_to_show() -> None:
     assert not page.all("script")
     assert "No layer of this network has connections under weights." in page.all("main")[0].text
     assert "0 parameters" in " ".join(page.all("h1")[0].text.split())
-    still = Page(html.render(count(nn.Identity(), (1, 4), name="still")))
-    assert len(cells(still)) == 1
+    still = html.render(count(nn.Identity(), (1, 4), name="still"))
+    assert "<script" not in still
+    assert "(model)" in Page(still).one("rows").text
 
 
 def test_one_layer_saves_nothing() -> None:
@@ -447,6 +448,16 @@ def test_text_can_be_read_on_the_colours_of_both_modes() -> None:
             assert contrast(colours[kind], colours["ink"]) >= 4.5, kind
         for text in ("quiet", "accent"):
             assert contrast(colours[text], colours["paper"]) >= 4.5, text
+
+
+def test_the_article_is_told_in_words() -> None:
+    from striate.sources.models import resolve
+
+    source = resolve("zoo:article", {})
+    assert source.input_shape is not None
+    found = count(source.build(), (1, *source.input_shape), name="zoo:article")
+    text = Page(html.render(found)).all("main")[0].text
+    assert "1,000,000,000,000 (10^12) weights" in text
 
 
 # ---- the command
@@ -585,7 +596,7 @@ one("#search").dispatchEvent(new Event("input"));
 seen.found = one("#found").textContent;
 seen.shown = [...document.querySelectorAll("#rows tbody tr")].filter((row) => !row.hidden).length;
 seen.dim = document.querySelectorAll(".tile.dim").length;
-const head = document.querySelectorAll("#rows thead button")[4];
+const head = document.querySelectorAll("#rows thead [role=button]")[4];
 head.click();
 seen.falling = order();
 head.click();

@@ -24,6 +24,7 @@ from striate.ledger.render.numbers import shape, times
 from striate.ledger.render.page import environment
 from striate.ledger.render.plain import all_plain
 from striate.ledger.render.saved_by import KINDS
+from striate.ledger.render.steps import EXAMPLE, three_steps
 from striate.ledger.render.words import TOTAL_NAMES, growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
 
@@ -82,6 +83,7 @@ def view(ledger: Ledger) -> dict[str, Any]:
         "legend": [(name, words) for name, words in KINDS.items() if name in kinds],
         "ideas": bars.of_network(ledger),
         "bars": bars.of_layers(ledger),
+        "example": three_steps(ledger) if ledger.name == EXAMPLE else (),
         "columns": COLUMNS,
         "rows": [_cells(layer) for layer in ledger.layers],
         "elementwise": [

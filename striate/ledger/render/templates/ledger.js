@@ -13,9 +13,9 @@
     {parent, label, type, row, kind, layers, exact, short, share, frame, parts: []}));
   nodes.forEach((node, place) => { if (node.parent !== null) nodes[node.parent].parts.push(place); });
   const map = find("#map"), crumbs = find("#crumbs"), panel = find("#panel");
-  const table = find("#rows"), body = find("tbody", table || document), search = find("#search");
-  const heads = table ? all("thead th", table) : [];
-  const rows = table ? all("tr", body) : [];
+  const table = find("#rows"), body = find("tbody", table), search = find("#search");
+  const heads = all("thead th", table);
+  const rows = all("tr", body);
   const cells = rows.map((row) => all("th, td", row).map((cell) => cell.textContent));
   let metric = data.first, view = 0, wanted = null;
 
@@ -192,10 +192,8 @@
     find("#found").textContent = text ? wanted.size + " of " + rows.length + " layers" : "";
     mark();
   };
-  if (search) {
-    search.addEventListener("input", seek);
-    search.addEventListener("keydown", (event) => { if (event.key === "Escape") { search.value = ""; seek(); } });
-  }
+  search.addEventListener("input", seek);
+  search.addEventListener("keydown", (event) => { if (event.key === "Escape") { search.value = ""; seek(); } });
 
   // ---- sorting
 
@@ -226,9 +224,16 @@
     body.append(...order.map((i) => rows[i]));
   };
   heads.forEach((head, column) => {
-    const button = made("button", "", head.textContent);
-    button.type = "button";
+    // No button element: on paper a browser leaves those out where it repeats the head on every page.
+    const button = made("span", "", head.textContent);
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.addEventListener("click", () => sort(column));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort(column);
+    });
     head.replaceChildren(button);
   });
 
