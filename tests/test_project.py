@@ -29,6 +29,8 @@ WITHOUT_TORCH = (
     "striate.ledger.ideas",
     "striate.ledger.receptive",
     "striate.ledger.render.document",
+    "striate.ledger.render.html",
+    "striate.ledger.render.notebook",
     "striate.ledger.render.table",
     "striate.ledger.rows",
     "striate.report.run_page",

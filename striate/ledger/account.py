@@ -108,6 +108,12 @@ class Ledger:
 
         return document(self)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from striate.ledger.render import notebook
+
+        return notebook.ledger(self)
+
 
 def account(graph: Graph, name: str) -> Ledger:
     """The ledger of a captured forward pass."""

@@ -86,6 +86,12 @@ class Difference:
         """The metrics whose values are not of the same input: those of a whole batch, where the batches differ."""
         return _OF_A_BATCH if self.before.batch != self.after.batch else frozenset()
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from striate.ledger.render import notebook
+
+        return notebook.difference(self)
+
     def growth_gates(self, percent: Fraction) -> tuple[Gate, ...]:
         """Whether nothing grew by more than `percent` of what it was, a gate a metric.
 

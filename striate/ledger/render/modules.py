@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from striate.ledger.account import Ledger
 from striate.ledger.rows import Layer
@@ -47,11 +48,11 @@ def tree(ledger: Ledger) -> list[Part]:
     for row, (layer, chain) in enumerate(zip(ledger.layers, above, strict=True)):
         home = [layer.name, *chain] if layer.name in inner else chain
         below[home[0]].append(row)
-        for name, parent in zip(home, home[1:], strict=False):
+        for name, holder in pairwise(home):
             if name in placed:
                 break
             placed.add(name)
-            below[parent].append(name)
+            below[holder].append(name)
     order: list[tuple[str | int, int | None]] = []
     waiting: list[tuple[str | int, int | None]] = [("", None)]
     while waiting:
@@ -62,14 +63,14 @@ def tree(ledger: Ledger) -> list[Part]:
     sums = _sums(ledger, order)
     found: list[Part] = []
     for (entry, parent), counts in zip(order, sums, strict=True):
-        holder = "" if parent is None else found[parent].name
+        above_it = "" if parent is None else found[parent].name
         if isinstance(entry, int):
             layer = ledger.layers[entry]
             found.append(
-                Part(layer.name, _label(layer.name, holder), layer.type, parent, entry, *counts)
+                Part(layer.name, _label(layer.name, above_it), layer.type, parent, entry, *counts)
             )
         else:
-            label = ledger.name if parent is None else _label(entry, holder)
+            label = ledger.name if parent is None else _label(entry, above_it)
             found.append(Part(entry, label, types.get(entry, ""), parent, None, *counts))
     return found
 

@@ -33,6 +33,15 @@ def factor(value: int | float | None) -> str:
     return f"{value:,.{digits}f}"
 
 
+def times(value: int | float | None) -> str:
+    """By how much an idea divides.
+
+    >>> times(10_000), times(None)
+    ('÷10,000', '')
+    """
+    return "" if value is None else f"÷{factor(value)}"
+
+
 def power(value: int) -> str:
     """A count written out, and as a power of ten where it is one from a million on.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 
@@ -22,7 +23,7 @@ def _escape(sign: str) -> str:
 
 
 def all_plain(value: Any) -> Any:
-    """Every text in lists, tuples and dicts, likewise.
+    """Every text in lists, tuples, dicts and dataclasses, likewise.
 
     >>> all_plain({"names": ["a\\x00"], "count": 3})
     {'names': ['a\\\\x00'], 'count': 3}
@@ -33,4 +34,8 @@ def all_plain(value: Any) -> Any:
         return {key: all_plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [all_plain(entry) for entry in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(
+            value, **{each.name: all_plain(getattr(value, each.name)) for each in fields(value)}
+        )
     return value

@@ -11,7 +11,7 @@ from striate.ledger.rows import Layer
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Weights (biases left out) once an idea is in; None where that is not known, and then `why`."""
+    """Weights (biases left out) once an idea is in; None where that is not known, which `why` explains."""
 
     label: str
     weights: int | None
@@ -32,7 +32,12 @@ def steps(ledger: Ledger) -> list[Step]:
         return []
     unpooled = None if ideas.pooling.saved is None else totals.dense_params + ideas.pooling.saved
     return [
-        Step("fully connected, without pooling", unpooled, None, _why_not(ledger)),
+        Step(
+            "fully connected, without pooling",
+            unpooled,
+            None,
+            "" if unpooled is not None else _why_not(ledger),
+        ),
         Step("fully connected, with pooling", totals.dense_params, ideas.pooling.factor),
         Step("local windows", totals.connections, ideas.locality.factor),
         Step("shared kernels", totals.connections - ideas.sharing.saved, ideas.sharing.factor),
@@ -45,7 +50,7 @@ def _why_not(ledger: Ledger) -> str:
         for entry in ledger.unsupported
         if "pooling" in entry.metrics
     ]
-    return "; ".join(reasons)
+    return "; ".join(reasons) or "the ledger does not say why"
 
 
 def under_weights(layers: Sequence[Layer]) -> list[Layer]:

@@ -13,11 +13,10 @@
     {parent, label, type, row, kind, layers, exact, short, share, frame, parts: []}));
   nodes.forEach((node, place) => { if (node.parent !== null) nodes[node.parent].parts.push(place); });
   const map = find("#map"), crumbs = find("#crumbs"), panel = find("#panel");
-  const table = find("#rows"), body = find("tbody", table || document), search = find("#search");
-  const heads = table ? all("thead th", table) : [];
-  const rows = table ? all("tr", body) : [];
+  const table = find("#rows"), body = find("tbody", table), search = find("#search");
+  const heads = all("thead th", table);
+  const rows = all("tr", body);
   const cells = rows.map((row) => all("th, td", row).map((cell) => cell.textContent));
-  const hidden = new Set();
   let metric = data.first, view = 0, wanted = null;
 
   // ---- areas
@@ -28,19 +27,9 @@
     return chain;
   };
 
-  const nameIn = (place) => {
-    if (place === view) return nodes[place].label;
-    const node = nodes[place];
-    const chain = path(place).filter((p) => p > view && path(p).includes(view));
-    let text = "";
-    chain.forEach((p) => {
-      const label = nodes[p].label;
-      text += (text && !label.startsWith(":") && !label.startsWith("(") ? "." : text ? " " : "") + label;
-    });
-    return text.replaceAll(" :", ":") || node.label;
-  };
-
-  const inView = (place) => path(place).includes(view);
+  // Its name as one says it who stands in `from`.
+  const named = (place, from) => path(place).slice(path(from).length).map((p) => nodes[p].label).join(".")
+    .replaceAll(".:", ":").replaceAll(".(", " (") || nodes[place].label;
 
   // Where each part is in the frame, as left, top, width and height, and whether only its module is named.
   const layout = () => {
@@ -61,15 +50,18 @@
     const drawn = document.createDocumentFragment();
     found.forEach(({frame, inside, shut}, place) => {
       const node = nodes[place], leaf = node.row !== null;
-      if (!leaf && (place === view && !leaf || !shut || inside)) return;
-      const tile = made(inside ? "span" : "button", leaf ? "tile " + node.kind : "tile group");
+      if (place === view || !leaf && inside) return;
+      const open = !leaf && !shut;
+      const tile = made(inside || open ? "span" : "button", open ? "frame" : leaf ? "tile " + node.kind : "tile group");
       ["left", "top", "width", "height"].forEach((side, i) => { tile.style[side] = 100 * frame[i] + "%"; });
       tile.dataset.node = place;
-      if (!inside) {
+      if (!inside && !open) {
         tile.type = "button";
         tile.tabIndex = -1;
-        const name = nameIn(place), figure = node.short[metric] + " \u00b7 " + node.share[metric];
-        tile.append(made("b", "", name), made("span", "", figure));
+        const name = named(place, view), figure = node.short[metric] + " \u00b7 " + node.share[metric];
+        const title = made("b");
+        name.split(".").forEach((word, i) => title.append(...(i ? [".", made("wbr"), word] : [word])));
+        tile.append(title, made("span", "", figure));
         tile.setAttribute("aria-label", name + ", " + (node.type || "module") + ": " + figure);
       }
       drawn.append(tile);
@@ -129,7 +121,7 @@
   const show = (place) => {
     const node = nodes[place];
     const title = made("p", "title");
-    title.append(made("b", "", node.row === null ? path(place).slice(1).map((p) => nodes[p].label).join(".") || node.label : cells[node.row][0]));
+    title.append(made("b", "", node.row === null ? named(place, 0) : cells[node.row][0]));
     if (node.type) title.append(" ", made("span", "quiet", node.type));
     title.append(" ", made("span", "part", node.share[metric] + " of all " + data.metrics[metric][2]));
     const list = made("dl");
@@ -200,10 +192,8 @@
     find("#found").textContent = text ? wanted.size + " of " + rows.length + " layers" : "";
     mark();
   };
-  if (search) {
-    search.addEventListener("input", seek);
-    search.addEventListener("keydown", (event) => { if (event.key === "Escape") { search.value = ""; seek(); } });
-  }
+  search.addEventListener("input", seek);
+  search.addEventListener("keydown", (event) => { if (event.key === "Escape") { search.value = ""; seek(); } });
 
   // ---- sorting
 
@@ -234,9 +224,16 @@
     body.append(...order.map((i) => rows[i]));
   };
   heads.forEach((head, column) => {
-    const button = made("button", "", head.textContent);
-    button.type = "button";
+    // No button element: on paper a browser leaves those out where it repeats the head on every page.
+    const button = made("span", "", head.textContent);
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.addEventListener("click", () => sort(column));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      sort(column);
+    });
     head.replaceChildren(button);
   });
 
