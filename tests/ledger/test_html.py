@@ -475,7 +475,7 @@ def test_the_command_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_difference_is_in_the_page() -> None:
     before, after = ledger("lenet"), ledger("functional")
     found = compare(before, after)
-    text = Page(html.render(after, found, found.with_growth(0))).all("main")[0].text
+    text = Page(html.render(after, found, found.growth_gates(0))).all("main")[0].text
     assert "Against lenet" in text
     for one, other in found.totals.values():
         assert f"{one:,}" in text
