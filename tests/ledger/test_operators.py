@@ -127,3 +127,30 @@ class AddedUp(nn.Module):
 def test_products_that_are_added_up_are_counted_and_seen_through() -> None:
     ledger = count(AddedUp(), (1, 3, 8, 8), batch_dim=None)
     assert ledger.totals.macs == 3 * 8 * 8 * 8
+
+
+class Recurrent(nn.Module):
+    """A forward that needs values where `looks` is true."""
+
+    def __init__(self, kind: type[nn.RNNBase], looks: bool) -> None:
+        super().__init__()
+        self.layer = kind(6, 5, 2, batch_first=True, bidirectional=True)
+        self.looks = looks
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.looks and x.sum() > 1e9:
+            x = x + 1
+        result: Tensor = self.layer(x)[0]
+        return result
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_recurrent_layers_are_counted_on_real_tensors_as_without(kind: type[nn.RNNBase]) -> None:
+    enabled = torch._C._get_mkldnn_enabled()
+    without, real = (count(Recurrent(kind, looks), (2, 7, 6)) for looks in (False, True))
+    assert real.notes
+    assert not without.notes
+    assert real.status == without.status == "complete"
+    assert real.totals.macs == without.totals.macs
+    assert real.totals.connections == without.totals.connections
+    assert torch._C._get_mkldnn_enabled() == enabled

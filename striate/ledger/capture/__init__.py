@@ -110,7 +110,7 @@ def _run(
         for tensor in tensors([*copy.arguments, *copy.named.values()]):
             recorder.graph_inputs.append(recorder.number(tensor))
         try:
-            with user_code("the model's forward"), _eager(), recorder:
+            with user_code("the model's forward"), _eager(), _written_out(on_meta), recorder:
                 result = copy.twin(*copy.arguments, **copy.named)
         except UserCodeError as error:
             raise UserCodeError(f"{error}{recorder.place()}") from error.__cause__
@@ -176,6 +176,21 @@ def _eager() -> Iterator[None]:
         return
     with torch.compiler.set_stance("force_eager"):
         yield
+
+
+@contextmanager
+def _written_out(on_meta: bool) -> Iterator[None]:
+    """Recurrent layers as their products, which oneDNN would run as one operator that shows none."""
+    enabled = torch._C._get_mkldnn_enabled()
+    if on_meta or not enabled:
+        yield
+        return
+    # Not torch.backends.mkldnn.flags: it warns where it sets flags that nobody asked for.
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
 
 
 @contextmanager
