@@ -97,7 +97,7 @@ def through(seen: Seen) -> Sequence[Sight | None]:
     """What the units of an operator's outputs see; a shorter list than there are outputs where the rest is not
     known."""
     operator = seen.operator
-    name = operator.name.removeprefix("aten.")
+    name = operator.name.removeprefix("aten.").removeprefix("striate.")
     base = name[:-1] if name.endswith("_") and not name.startswith("_") else name
     rule = RULES.get(base)
     if rule is None:
