@@ -109,9 +109,7 @@ def _execute(run: _Run, values: dict[str, Any], device: torch.device) -> tuple[A
         values[step.name] = step.run(*arguments, **_filled(keywords, values, device))
         del arguments, keywords
         for name in step.last:
-            if name not in run.gives:
-                values.pop(name, None)
-    # What only this run's end held on to goes with the next step that reads it.
+            values.pop(name, None)
     return tuple(values[name] for name in run.gives)
 
 
@@ -250,31 +248,33 @@ def _add_modules(
             holder.register_buffer(name, tensor)
 
 
+def _plain(value: Any) -> Any:
+    """An argument of a node, with values by their names."""
+    if isinstance(value, torch.fx.Node):
+        return _Value(value.name)
+    if isinstance(value, tuple):
+        return tuple(_plain(entry) for entry in value)
+    if isinstance(value, list):  # torch's own, which is not to be changed, among them
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return value
+
+
 def _runs(
     nodes: Sequence[Any], places: Mapping[str, str], known: set[str]
 ) -> tuple[tuple[_Run, ...], tuple[Any, ...]]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, torch.fx.Node):
-            return _Value(value.name)
-        if isinstance(value, list | tuple):
-            return (
-                type(value)(plain(entry) for entry in value)
-                if type(value) is tuple
-                else [plain(entry) for entry in value]
-            )
-        if isinstance(value, Mapping):
-            return {key: plain(entry) for key, entry in value.items()}
-        return value
+    """The steps, grouped by module as they follow each other, and the program's outputs."""
 
     outputs: tuple[Any, ...] = ()
     steps: list[_Step] = []
     for node in nodes:
         if node.op == "output":
-            outputs = plain(node.args)
+            outputs = _plain(node.args)
         elif node.op == "call_function":
             if not node.users and "_assert" in node.name:
                 continue  # checks of types and sizes, which have no result
-            arguments, keywords = plain(tuple(node.args)), plain(dict(node.kwargs))
+            arguments, keywords = _plain(tuple(node.args)), _plain(dict(node.kwargs))
             schema = getattr(node.target, "_schema", None)
             takes = schema is not None and any(a.name == "device" for a in schema.arguments)
             creates = takes and not any(True for _ in _tensor_nodes(node))
@@ -303,7 +303,7 @@ def _runs(
             groups[-1].append(ended)
         else:
             groups.append([ended])
-    return tuple(_run(group, places, known, last, kept) for group in groups), outputs
+    return tuple(_run(group, places, known) for group in groups), outputs
 
 
 def _tensor_nodes(node: Any) -> Iterator[Any]:
@@ -316,8 +316,6 @@ def _run(
     group: Sequence[_Step],
     places: Mapping[str, str],
     known: set[str],
-    last: Mapping[str, int],
-    kept: set[str],
 ) -> _Run:
     made = {step.name for step in group}
     read = dict.fromkeys(name for step in group for name in step.reads if name not in made)
