@@ -443,7 +443,7 @@ def test_count_probes(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, out) == (2, "")
     assert one_line(err).endswith("has no place for --probe; take table or json")
     # What is seen outside of the claim is said loudly; it is no fault of the model.
-    from striate.ledger.probe import Probed
+    from striate.ledger.probed import Probed
 
     monkeypatch.setattr(Probed, "outcome", "differs")
     code, _, err = call("count", "zoo:lenet5", "--probe", "--quiet")

@@ -3,7 +3,8 @@
 from striate.ledger.account import Ledger
 from striate.ledger.count import count
 from striate.ledger.gates import BudgetRequest, Gate, Limit, judge, parse_budget, resolve
-from striate.ledger.probe import Probe, probe
+from striate.ledger.probe import probe
+from striate.ledger.probed import Probe
 
 __all__ = [
     "BudgetRequest",

@@ -11,6 +11,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from math import isclose
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ from striate.cli import main
 from striate.ledger import Ledger, count
 from striate.ledger.compare import compare
 from striate.ledger.gates import Limit
-from striate.ledger.render import html, notebook
+from striate.ledger.render import areas, bars, html, notebook
 from striate.ledger.render.areas import METRICS
 from striate.ledger.render.logarithmic import Scale
 from striate.ledger.render.modules import tree
-from striate.ledger.render.saved_by import steps
+from striate.ledger.render.saved_by import steps, under_weights
 from striate.ledger.render.treemap import squarified
 from striate.ledger.rows import Unsupported
 
@@ -208,6 +209,46 @@ def test_the_totals_and_the_ideas_are_written_out(name: str) -> None:
     assert ("This ledger is partial" in text) == (found.status == "partial")
 
 
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_the_steps_lead_from_fully_connected_to_the_weights(name: str) -> None:
+    found = ledger(name)
+    layers = under_weights(found.layers)
+    led = steps(found)
+    if not layers:
+        assert led == []
+        return
+    assert led[-1].weights == sum(layer.weights for layer in layers)
+    assert led[-2].weights == sum(layer.connections or 0 for layer in layers)
+    assert led[-3].weights == sum(layer.dense_params or 0 for layer in layers)
+    for before, after in pairwise(led):
+        if before.weights is None:
+            assert before.why
+        else:
+            assert after.weights is not None
+            assert after.factor == pytest.approx(before.weights / after.weights)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_every_layer_under_weights_has_its_bars(name: str) -> None:
+    found = ledger(name)
+    text = Page(html.render(found)).all("main")[0].text
+    drawn = bars.of_layers(found)
+    layers = under_weights(found.layers)
+    assert len(drawn.leading) + len(drawn.others) == len(layers)
+    for layer in layers:
+        counts = (layer.dense_params, layer.connections, layer.weights)
+        assert " → ".join(f"{count:,}" for count in counts) in text
+
+
+def test_the_bars_at_once_are_those_in_which_most_was_saved() -> None:
+    sizes = range(1, 30)
+    model = nn.Sequential(*(nn.Conv2d(1, 1, n, padding="same") for n in sizes))
+    drawn = bars.of_layers(count(model, (1, 1, 32, 32)))
+    # Between the same units a smaller kernel saves more.
+    assert [bar.name for bar in drawn.leading] == [str(i) for i in range(bars.MOST_BARS)]
+    assert len(drawn.others) == len(sizes) - bars.MOST_BARS
+
+
 def test_what_pooling_saved_is_not_known_and_why() -> None:
     page = Page(html.render(ledger("unet")))
     assert "Not known: aten.cat in the model" in page.all("main")[0].text
@@ -274,6 +315,20 @@ def test_a_module_is_the_sum_of_its_rows(name: str) -> None:
             inside = [p for p in parts if p.parent == place]
             for of in ("layers", "params", "macs", "activation_bytes"):
                 assert sum(getattr(p, of) for p in inside) == getattr(part, of)
+
+
+@pytest.mark.parametrize(("modules", "named"), [(4, 40), (40, 40)])
+def test_small_modules_are_drawn_shut(modules: int, named: int) -> None:
+    model = nn.Sequential(
+        *(nn.Sequential(*(nn.Linear(3, 3) for _ in range(10))) for _ in range(modules))
+    )
+    drawn = areas.tiles(areas.nodes(count(model, (1, 3))), 0)
+    labels = [tile.label for tile in drawn if tile.label is not None]
+    assert len(labels) == named
+    assert labels[0] == ("0.0" if modules == 4 else "0")
+    shut = [tile for tile in drawn if tile.look.endswith(" within")]
+    assert len(shut) == (0 if modules == 4 else 400)
+    assert all(tile.label is None for tile in shut)
 
 
 def test_parts_are_where_their_names_say() -> None:
@@ -475,7 +530,7 @@ def test_the_command_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_difference_is_in_the_page() -> None:
     before, after = ledger("lenet"), ledger("functional")
     found = compare(before, after)
-    text = Page(html.render(after, found, found.with_growth(0))).all("main")[0].text
+    text = Page(html.render(after, found, found.growth_gates(0))).all("main")[0].text
     assert "Against lenet" in text
     for one, other in found.totals.values():
         assert f"{one:,}" in text

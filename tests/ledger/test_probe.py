@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from striate.errors import RequestError
 from striate.ledger import Probe, probe
 from striate.ledger.capture import probe as running
-from striate.ledger.probe import Probed
+from striate.ledger.probed import Probed
 from striate.ledger.receptive.unit import Unit
 from striate.ledger.render.probed import render
 from tests.ledger import receptive_networks as parts

@@ -462,6 +462,6 @@ def test_a_row_is_of_the_output_before_it_is_added_to_in_place() -> None:
 
     found = count(InPlace(), IMAGE)
     sizes = {layer.name: (layer.receptive_field or {}).get("size") for layer in found.layers}
-    assert sizes == {"conv": [3, 3], "wide": [7, 7]}
+    assert sizes == {"conv": [3, 3], "wide": [7, 7], "": [7, 7]}
     assert found.receptive_field is not None
     assert found.receptive_field["size"] == [7, 7]

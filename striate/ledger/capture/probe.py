@@ -19,7 +19,7 @@ from striate.ledger.capture.inputs import Input, expand, materialise, tensors
 from striate.ledger.capture.twin import twin_of
 from striate.ledger.effects import Contraction, Pooling, Product
 from striate.ledger.graph import Graph
-from striate.ledger.probe import AGREES, Box, Probe, Probed
+from striate.ledger.probed import AGREES, Box, Probe, Probed
 from striate.ledger.provenance import Reading, read
 from striate.ledger.receptive import Sight, Sights, receptive_fields
 from striate.ledger.receptive.unit import Unit, unit

@@ -97,7 +97,7 @@ def through(seen: Seen) -> Sequence[Sight | None]:
     """What the units of an operator's outputs see; a shorter list than there are outputs where the rest is not
     known."""
     operator = seen.operator
-    name = operator.name.removeprefix("aten.")
+    name = operator.name.removeprefix("aten.").removeprefix("striate.")
     base = name[:-1] if name.endswith("_") and not name.startswith("_") else name
     rule = RULES.get(base)
     if rule is None:
@@ -498,10 +498,15 @@ def _unfold(seen: Seen) -> Result:
 
 def _attention(seen: Seen) -> Result:
     """Attention as one operator: (..., positions, depth) thrice."""
-    tensors = [seen.operator.tensor(index) for index in range(3)]
-    sights = [None if t is None else seen.of(t) for t in tensors]
     named = dict(seen.operator.named)
-    causal = seen.argument(4 if "efficient" not in seen.operator.name else 6, "is_causal", False)
+    tensors = [
+        part if isinstance(part := named.get(name), Tensor) else seen.operator.tensor(index)
+        for index, name in enumerate(("query", "key", "value"))
+    ]
+    sights = [None if t is None else seen.of(t) for t in tensors]
+    kind = seen.operator.name.partition(".")[2]
+    place = {"scaled_dot_product_attention": 5, "_scaled_dot_product_efficient_attention": 6}
+    causal = seen.argument(place.get(kind, 4), "is_causal", False)
     masks = named.get("attn_mask") or (
         seen.operator.argument(3) if isinstance(seen.operator.argument(3), Tensor) else None
     )
@@ -533,13 +538,9 @@ _REDUCTIONS = [
     *("logsumexp", "median", "all", "any"),
 ]
 _ATTENTION = [
-    f"_scaled_dot_product_{kind}"
-    for kind in (
-        "flash_attention_for_cpu",
-        "flash_attention",
-        "efficient_attention",
-        "cudnn_attention",
-    )
+    "scaled_dot_product_attention",
+    *(f"_scaled_dot_product_{kind}_attention" for kind in ("flash", "efficient", "cudnn")),
+    "_scaled_dot_product_flash_attention_for_cpu",
 ]
 
 #: By the operator's name without its trailing underscore; `EFFECTS` has the rest.

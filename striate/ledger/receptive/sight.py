@@ -214,7 +214,7 @@ def _fewest(pairs: list[tuple[Term, Column]], lengths: Sequence[int]) -> list[tu
     result: list[tuple[Term, Column]] = []
     for pair in pairs:
         for place, other in enumerate(result):
-            both = _together(other, pair)
+            both = together(other, pair)
             if both is not None:
                 result[place] = both
                 break
@@ -243,7 +243,7 @@ def _fewest(pairs: list[tuple[Term, Column]], lengths: Sequence[int]) -> list[tu
     return result
 
 
-def _together(one: tuple[Term, Column], other: tuple[Term, Column]) -> tuple[Term, Column] | None:
+def together(one: tuple[Term, Column], other: tuple[Term, Column]) -> tuple[Term, Column] | None:
     """One term for two that move alike."""
     (a, one_steps), (b, other_steps) = one, other
     if a == b and one_steps == other_steps:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from striate.ledger.probe import AGREES, DIFFERS, UNKNOWN, Box, Probe
+from striate.ledger.probed import AGREES, DIFFERS, UNKNOWN, Box, Probe
 
 _STYLES = {AGREES: "green", DIFFERS: "bold red", UNKNOWN: "dim"}
 
