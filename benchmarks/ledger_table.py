@@ -367,8 +367,9 @@ def _signed(number: int) -> str:
 
 def _percent(fraction: float) -> str:
     percent = 100 * fraction
-    text = f"{percent:+.1f}" if abs(percent) >= 0.05 else f"{percent:+.1g}"
-    return text.replace("-", "−") + " %"
+    if abs(percent) < 0.01:
+        return "less than 0.01 %"
+    return f"{percent:+.{1 if abs(percent) >= 1 else 2}f} %".replace("-", "−")
 
 
 def _yes(holds: bool | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import ledger_table
 import pytest
 import torch
 from ledger_formulas import ACCOUNTS, EXACT, HALVES, TERMS, terms, total
-from ledger_networks import NETWORKS, Network
+from ledger_networks import FOLDER, NETWORKS, Network
 from ledger_peers import OURS, PEERS, Counted, Peer, restore, silence
 from local import Journal
 from torch import nn
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import striate
 
+ROOT = Path(__file__).parents[2]
 SMALL = Network("small", "", "", 0, None, size=8)
 
 
@@ -36,6 +39,15 @@ def test_networks_are_the_published_ones(network: Network, built: dict[str, nn.M
     assert totals.params == network.params
     if network.giga is not None:
         assert round(totals.macs / 1e9, 2) == network.giga
+
+
+def test_a_network_is_counted_on_the_command_line() -> None:
+    command = [sys.executable, "-m", "striate", "count", f"{FOLDER / 'mobilenet.py'}:mobilenet_v2"]
+    done = subprocess.run(
+        [*command, "--input", "1x3x224x224", "--json"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["totals"]["params"] == 3_504_872
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "Swin-T", "ViT-B/16"])
