@@ -33,7 +33,10 @@ def steps(ledger: Ledger) -> list[Step]:
     unpooled = None if ideas.pooling.saved is None else totals.dense_params + ideas.pooling.saved
     return [
         Step(
-            "fully connected, without pooling", unpooled, None, "" if unpooled is not None else _why_not(ledger)
+            "fully connected, without pooling",
+            unpooled,
+            None,
+            "" if unpooled is not None else _why_not(ledger),
         ),
         Step("fully connected, with pooling", totals.dense_params, ideas.pooling.factor),
         Step("local windows", totals.connections, ideas.locality.factor),
