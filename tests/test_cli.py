@@ -237,7 +237,7 @@ WRONG: list[tuple[str, str]] = [
     ),
     ("count zoo:mlp --nope", r"No such option: --nope"),
     (f"{' '.join(SHRINK)} --out ''", r"'--out': expected the name of a directory"),
-    ("count zoo:mlp --format yaml", r"--format yaml: expected table, json, csv, md, github"),
+    ("count zoo:mlp --format yaml", r"--format yaml: expected table, json, csv, md, html, github"),
     ("count zoo:mlp --max-growth 2%", r"--max-growth 2%: growth against what\?"),
     ("count zoo:mlp --against zoo:mlp --max-growth a", r"--max-growth a: expected a share"),
     ("count zoo:mlp --against zoo:mlp --format csv", r"--format csv: has no differences"),

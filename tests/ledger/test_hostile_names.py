@@ -95,9 +95,9 @@ def drawn(what: object, width: int = 100) -> str:
 @hostile
 def test_tables(name: str) -> None:
     found = named(name)
-    lines = table.text(found, 400).splitlines()
+    lines = table.text(found, 1000).splitlines()
     assert all(is_plain(line) for line in lines)
-    assert len(lines) == len(table.text(named("x"), 400).splitlines())
+    assert len(lines) == len(table.text(named("x"), 1000).splitlines())
     gates = compare(found, BASE).growth_gates(Fraction(0))
     for one, other in ((found, BASE), (BASE, found)):
         assert is_plain(drawn(difference.render(compare(one, other), gates)))

@@ -24,6 +24,7 @@ _WHOLE: Mapping[Callable[..., Any], str] = {
     torch.nn.functional.local_response_norm: "striate.local_response_norm",
     # On meta it would be taken apart, with scores between that no device keeps.
     torch.nn.functional.scaled_dot_product_attention: "striate.scaled_dot_product_attention",
+    torch.ops.aten.scaled_dot_product_attention.default: "striate.scaled_dot_product_attention",
 }
 
 
