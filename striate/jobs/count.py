@@ -11,15 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
-from striate.jobs import prospect as sites
 from striate.jobs.files import count_file, is_file
-from striate.jobs.load import load
 from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
@@ -38,13 +36,14 @@ from striate.ledger.render.table import More
 from striate.ledger.render.words import verdict
 from striate.ledger.saved import read
 from striate.ledger.view import View
-from striate.reduce.prospect import Prospect
 from striate.runs import has_run
 from striate.sources.models import resolve as resolve_model
 from striate.sources.names import dimensions, listing, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from striate.reduce.prospect import Prospect
 
 _INPUT = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?P<shape>\d+(?:x\d+)*)(?::(?P<dtype>[a-z]\w*))?")
 _DTYPES = {
@@ -103,7 +102,7 @@ class Counted:
 def count_named(request: CountRequest) -> Counted:
     """The ledger of what was named. A budget that is a share is one of the network compared with."""
     if request.sites:
-        sites.require_module(request.model)
+        _sites().require_module(request.model)
     budgets = [parse_budget(text) for text in request.budget]
     percent = _percent(request)
     before = None if request.against is None else _baseline(request, request.against)
@@ -113,7 +112,7 @@ def count_named(request: CountRequest) -> Counted:
     ledger = _ledger(request, network).with_gates(limits)
     prospect = None
     if request.sites and network is not None:  # `require_module` has refused a file
-        prospect = sites.prospect_of(*network, batched=request.batched)
+        prospect = _sites().prospect_of(*network, batched=request.batched)
     found = None if before is None else comparing.compare(before, ledger)
     growth = () if found is None or percent is None else found.growth_gates(percent)
     return Counted(
@@ -129,6 +128,13 @@ def _probe(request: CountRequest, network: Network | None) -> Probe | None:
     model, positional, keywords = network
     batch_dim = 0 if request.batched else None
     return probe(model, *positional, batch_dim=batch_dim, keywords=keywords)
+
+
+def _sites() -> Any:
+    """`striate.jobs.prospect`, which loads the solver: most of a second that no other count needs."""
+    from striate.jobs import prospect
+
+    return prospect
 
 
 def _percent(request: CountRequest) -> Fraction | None:
@@ -232,6 +238,8 @@ def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:
     if Path(request.model).is_dir() and has_run(request.model):
         if request.model_args:
             raise RequestError(f"--model-arg: {request.model} is a run directory and has its own")
+        from striate.jobs.load import load  # torch.export, which nothing else here needs
+
         return load(request.model), run_shape(Path(request.model))
     source = resolve_model(request.model, request.model_args)
     return source.build(), source.input_shape
@@ -301,7 +309,7 @@ def tables(counted: Counted, width: int) -> RenderableType:
     if counted.difference is not None:
         parts += ["", difference.render(counted.difference, counted.growth)]
     if counted.prospect is not None:
-        parts += ["", sites.tables(counted.prospect)]
+        parts += ["", _sites().tables(counted.prospect)]
     if counted.probe is not None:
         parts += ["", probed.render(counted.probe)]
     return Group(*parts)
@@ -323,7 +331,7 @@ def shown(counted: Counted, form: str) -> str:
             else markdown.difference(found, counted.growth)
         )
         if counted.prospect is not None:
-            text += f"\n{sites.markdown(counted.prospect)}"
+            text += f"\n{_sites().markdown(counted.prospect)}"
     else:
         text = document.written(full_document(counted))
     return text.removesuffix("\n")
