@@ -61,7 +61,7 @@
         const name = named(place, view), figure = node.short[metric] + " \u00b7 " + node.share[metric];
         const title = made("b");
         name.split(".").forEach((word, i) => title.append(...(i ? [".", made("wbr"), word] : [word])));
-        tile.append(title, made("span", "", figure));
+        tile.append(title, made("span", "", figure.replace(" %", "\u00a0%")));
         tile.setAttribute("aria-label", name + ", " + (node.type || "module") + ": " + figure);
       }
       drawn.append(tile);
