@@ -48,7 +48,27 @@ def _steps(tensor: Tensor) -> list[int]:
     return [stride for size, stride in sizes if size > 1] if tensor.numel() else []
 
 
-@pytest.mark.parametrize("operator", RULES, ids=lambda operator: operator.name())
+GROUPED = torch.ops.aten._grouped_mm.default
+ONE_BY_ONE = [operator for operator in RULES if operator is not GROUPED]
+
+
+@pytest.mark.parametrize(
+    ("rows", "weights"),
+    [((32, 16), (3, 16, 8)), ((3, 32, 16), (3, 16, 8)), ((3, 32, 16), (16, 24))],
+)
+def test_groups_of_products(rows: tuple[int, ...], weights: tuple[int, ...]) -> None:
+    given_ = [torch.empty(sizes, device="meta", dtype=torch.bfloat16) for sizes in (rows, weights)]
+    together = len(rows) == len(weights) == 3
+    ends = None if together else torch.empty(3, dtype=torch.int32, device="meta")
+    found = quick(GROUPED, (*given_, ends), {})
+    expected = GROUPED(*given_, ends)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    wide = quick(GROUPED, (given_[0].float(), given_[1].float()), {"offs": ends})
+    assert (wide.shape, wide.dtype) == (expected.shape, torch.float32)
+    assert quick(GROUPED, (given_[0], given_[1].transpose(-1, -2), ends), {}) is None
+
+
+@pytest.mark.parametrize("operator", ONE_BY_ONE, ids=lambda operator: operator.name())
 @settings(max_examples=60, deadline=None)
 @given(first=metas(), other=metas(), same=st.booleans(), training=st.booleans())
 def test_quick_shapes_are_those_of_torch(
@@ -66,7 +86,7 @@ def test_quick_shapes_are_those_of_torch(
 
 def test_every_rule_is_used_on_an_ordinary_map() -> None:
     map_ = torch.empty(2, 3, 4, 5, device="meta")
-    for operator in RULES:
+    for operator in ONE_BY_ONE:
         given_ = arguments(operator, map_, map_, training=False)
         assert quick(operator, given_, {}) is not None, operator.name()
     assert quick(torch.ops.aten.mm.default, (map_, map_), {}) is None

@@ -67,6 +67,19 @@ def _batch_norm(
     return _alike(data), data.new_empty(channels), data.new_empty(channels)
 
 
+def _grouped(first: Tensor, second: Tensor, ends: Any = None, *_: Any, **named: Any) -> Any:
+    """Products of groups of rows, of any type: PyTorch's rule for meta tensors takes bfloat16 only."""
+    sizes = {
+        (2, 2): lambda: (named.get("offs", ends).shape[0], first.shape[0], second.shape[1]),
+        (2, 3): lambda: (first.shape[0], second.shape[2]),
+        (3, 2): lambda: (first.shape[1], second.shape[1]),
+        (3, 3): lambda: (first.shape[0], first.shape[1], second.shape[2]),
+    }
+    if first.shape[-1] != second.shape[-2]:
+        return None
+    return first.new_empty(sizes[first.ndim, second.ndim](), dtype=named.get("out_dtype"))
+
+
 _SAME = (
     _aten.relu, _aten.gelu, _aten.silu, _aten.sigmoid, _aten.tanh, _aten.hardtanh, _aten.hardswish,
     _aten.hardsigmoid, _aten.leaky_relu, _aten.elu, _aten.mish,
@@ -83,4 +96,5 @@ RULES: Mapping[Any, Rule] = {
     _aten.add_.Tensor: _into_first,
     _aten.mul_.Tensor: _into_first,
     _aten.native_batch_norm.default: _batch_norm,
+    _aten._grouped_mm.default: _grouped,
 }
