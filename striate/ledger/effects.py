@@ -79,11 +79,12 @@ class Contraction:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Attention as one operator, a contraction of three activations: work, but no weights."""
+    """A contraction of three tensors: attention as one operator, or a bilinear form. Work, but no connections: what
+    an input does to an output depends on the other inputs."""
 
     operands: tuple[Tensor, ...]
     macs: int
-    #: Elements of the softmax between the two products.
+    #: Elements of the softmax between attention's two products.
     scores: int
 
 

@@ -181,7 +181,7 @@ def _shape_without(
         else:
             result = _product(shape(found.data), shape(found.weight))
             text = "the two activations no longer fit together"
-    elif isinstance(found, Product):
+    elif isinstance(found, Product) and found.scores:
         query, *_, value = (shape(operand) for operand in found.operands)
         result = (*query[:-1], value[-1])
     elif isinstance(found, ElementWise):

@@ -24,7 +24,7 @@ from striate.ledger.effects import (
     Unknown,
     Window,
 )
-from striate.ledger.graph import Operator, Tensor, tensor
+from striate.ledger.graph import Argument, Operator, Tensor, tensor
 from striate.ledger.known import CREATES, MOVES, PLAIN, POINTWISE
 from striate.ledger.local_rules import LOCAL_RULES
 from striate.ledger.onnx_rules import effect as onnx_effect
@@ -116,6 +116,26 @@ def _attention(operator: Operator) -> Effect:
     scores = prod(query.shape[:-1]) * key.shape[-2]
     macs = scores * (query.shape[-1] + value.shape[-1])
     return Product((query, key, value), macs, scores)
+
+
+def _trilinear(operator: Operator) -> Effect:
+    """The second and third operand contracted over the axes that the first has not, then with the first."""
+    operands = tuple(tensor(operator, index) for index in range(3))
+    *new, summed = (_axes(operator.argument(index)) for index in (3, 4, 5, 6))
+    shapes = []
+    for operand, axes in zip(operands, new, strict=True):
+        sizes = list(operand.shape)
+        for axis in axes:
+            sizes.insert(axis, 1)
+        shapes.append(sizes)
+    whole = [max(sizes) for sizes in zip(*shapes, strict=True)]
+    inner = prod(whole[axis] for axis in summed if axis in new[0])
+    return Product(operands, prod(whole) + prod(whole) // max(1, inner), 0)
+
+
+def _axes(argument: Argument) -> list[int]:
+    entries = argument if isinstance(argument, tuple) else ()
+    return sorted(entry for entry in entries if isinstance(entry, int))
 
 
 # -- pooling -----------------------------------------------------------------------------------
@@ -216,6 +236,7 @@ RULES: Mapping[str, Rule] = {
     "aten.linear": _linear,
     "aten.convolution": _convolution,
     **LOCAL_RULES,
+    "aten._trilinear": _trilinear,
     "striate.scaled_dot_product_attention": _attention,
     "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
     "aten._scaled_dot_product_flash_attention": _attention,

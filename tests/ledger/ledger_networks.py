@@ -45,6 +45,19 @@ class Functional(nn.Module):
         return self.again(F.relu(self.again(x)))
 
 
+class Distances(nn.Module):
+    """Pairwise distances, which no rule is known for, between two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(3, 4), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.before(x)
+        z: Tensor = self.after(torch.cdist(y, y, p=1.0))
+        return z
+
+
 class UNet(nn.Module):
     """A branch around a pooling: without the pooling its parts do not fit together."""
 
@@ -174,6 +187,7 @@ NETWORKS: dict[str, tuple[Maker, tuple[Any, ...]]] = {
     "volume": (_volume, ((1, 1, 4, 6, 8),)),
     "encoder": (lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), ((2, 5, 8),)),
     "lstm": (lambda: nn.LSTM(4, 5, batch_first=True), ((2, 7, 4),)),
+    "distances": (Distances, ((2, 6, 3),)),
     "bilinear": (
         lambda: nn.ModuleDict({"both": nn.Bilinear(3, 4, 2)})["both"],
         ((2, 3), (2, 4)),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from ledger_golden import FOLDER, document
-from ledger_networks import NETWORKS, Functional
+from ledger_networks import NETWORKS, Distances, Functional
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,7 +48,9 @@ def test_totals_are_the_sums_of_the_rows(name: str) -> None:
     assert sum(work.elements for work in found.elementwise) == totals.elementwise
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("bilinear", "lstm")])
+@pytest.mark.parametrize(
+    "name", [name for name in NETWORKS if name not in ("bilinear", "distances", "lstm")]
+)
 def test_what_training_keeps_is_the_sum_of_the_rows_and_asks_for_nothing_else(name: str) -> None:
     make, inputs = NETWORKS[name]
     found = count(make(), *inputs, name=name, training=True)
@@ -250,20 +252,28 @@ def test_a_forward_that_changes_weights_changes_none_of_the_models() -> None:
     assert torch.equal(before, model.dense.weight)
 
 
+def test_a_bilinear_form_is_its_two_contractions() -> None:
+    """For every example: the weights times the second input, then that times the first."""
+    found = count(nn.Bilinear(3, 4, 2), (5, 3), (5, 4))
+    assert (found.totals.macs, found.status) == (5 * (2 * 3 * 4 + 2 * 3), "complete")
+    assert found.layers[0].params == 2 * 3 * 4 + 2
+    assert found.totals.connections == 0
+
+
 def test_what_has_no_rule_makes_the_ledger_partial_and_is_named() -> None:
     class Both(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.deep = nn.Sequential(nn.Identity(), nn.Bilinear(3, 3, 2))
+            self.deep = nn.Sequential(nn.Identity(), Distances())
             self.head = nn.Linear(2, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.deep[1](x, x))
+            return self.head(self.deep[1](x))
 
-    found = count(Both(), (1, 3), limits=[Limit("macs", 10**6, ""), Limit("params", 10**6, "")])
+    found = count(Both(), (1, 6, 3), limits=[Limit("macs", 10**6, ""), Limit("params", 10**6, "")])
     assert found.status == "partial"
     (entry,) = found.unsupported
-    assert (entry.operator, entry.where) == ("aten._trilinear", "deep.1")
+    assert (entry.operator, entry.where) == ("aten._cdist_forward", "deep.1")
     assert {"macs", "flops", "connections"} <= set(entry.metrics)
     assert [gate.met for gate in found.gates] == [None, True]
 

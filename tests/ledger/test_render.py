@@ -65,8 +65,8 @@ def test_layers_that_are_left_out_are_counted() -> None:
 
 
 def test_gates_are_shown_with_their_verdict() -> None:
-    found = ledger("bilinear").with_gates(
-        [Limit("params", 10, "10"), Limit("params", 99, "99"), Limit("macs", 99, "macs=99")]
+    found = ledger("distances").with_gates(
+        [Limit("params", 10, "10"), Limit("params", 99, "99"), Limit("macs", 10**6, "macs=1M")]
     )
     table = text(found)
     for words in ("NOT MET", "held", "CANNOT BE JUDGED"):
