@@ -82,8 +82,9 @@ def check(model: str | None, given: Mapping[str, Any]) -> None:
         raise RequestError(
             f"--only {given['--only'][0]}: selects from pyproject.toml; leave out MODEL {model}"
         )
+    named = given.get("--format", "table")
     # `--json` decides what is printed, and excuses no `--format` beside it.
-    _fits(["json"] * ("--json" in given) + [given.get("--format", "table")], given)
+    _fits(("json", named) if "--json" in given else (named,), given)
 
 
 def _known(given: Mapping[str, Any]) -> None:
