@@ -102,6 +102,12 @@ class Ledger:
         """The same ledger, judged against `limits`."""
         return replace(self, gates=judge(limits, self.values(), self.uncertain))
 
+    def __str__(self) -> str:
+        """The table that `striate count` prints, 100 columns wide."""
+        from striate.ledger.render import table
+
+        return table.text(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The `striate.ledger/1` document."""
         from striate.ledger.render.document import document

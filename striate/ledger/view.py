@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -58,8 +58,48 @@ class Line:
     times: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows to show; how many hold nothing and are left out; of how many a `pattern` chose."""
+
+    lines: tuple[Line, ...]
+    left_out: int
+    pattern: str | None
+    of: int
+
+
+def select(ledger: Ledger, view: View, extra: Collection[str] = ()) -> Selection:
+    """The rows to show. Those that hold nothing are left out, unless a pattern asks for them: they have neither
+    weights nor contractions nor pooling (`Layer.matters`), nor anything of `extra`, some of `ORDERS`.
+    """
+    if view.sort == "saved" and ledger.totals.saved_bytes is None:
+        raise RequestError("--sort saved: not known; give --training too")
+    rows: Sequence[Layer] = ledger.layers
+    if view.depth is not None:
+        rows = _to_depth(ledger, view.depth)
+    if view.pattern is not None:
+        shown = [layer for layer in rows if _matches(layer, view.pattern)]
+    else:
+        fields = [ORDERS[key] for key in extra]
+        shown = [
+            layer
+            for layer in rows
+            if layer.matters or any(getattr(layer, field) for field in fields)
+        ]
+    left_out = 0 if view.pattern is not None else len(rows) - len(shown)
+    if view.sort is not None:
+        order = ORDERS[view.sort]
+        ordered = sorted(shown, key=lambda layer: -(getattr(layer, order) or 0))
+        found = tuple(Line(layer) for layer in ordered)
+    elif view.folded:
+        found = tuple(_folded(shown))
+    else:
+        found = tuple(Line(layer) for layer in shown)
+    return Selection(found, left_out, view.pattern, len(rows))
+
+
 def lines(ledger: Ledger, view: View) -> tuple[Line, ...]:
-    """The rows to show. Those that hold nothing (`Layer.matters`) are left out.
+    """The rows of `select`.
 
     >>> from torch import nn
     >>> from striate.ledger import count
@@ -70,18 +110,7 @@ def lines(ledger: Ledger, view: View) -> tuple[Line, ...]:
     >>> [(line.layer.name, line.layer.params, line.times) for line in lines(found, View(depth=1))]
     [('0-11', 40, 12), ('12', 10, 1)]
     """
-    rows: Sequence[Layer] = ledger.layers
-    if view.depth is not None:
-        rows = _to_depth(ledger, view.depth)
-    rows = [layer for layer in rows if layer.matters]
-    if view.pattern is not None:
-        rows = [layer for layer in rows if _matches(layer, view.pattern)]
-    if view.sort is not None:
-        order = ORDERS[view.sort]
-        rows = sorted(rows, key=lambda layer: -(getattr(layer, order) or 0))
-    elif view.folded:
-        return tuple(_folded(rows))
-    return tuple(Line(layer) for layer in rows)
+    return select(ledger, view).lines
 
 
 def _matches(layer: Layer, pattern: str) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_networks import NETWORKS
-from torch import nn
+from torch import Tensor, nn
 
 from striate.errors import RequestError
 from striate.ledger import Ledger, count
-from striate.ledger.view import ORDERS, View, lines
+from striate.ledger.render.table import text
+from striate.ledger.view import ORDERS, View, lines, select
 
 SUMS = (
     "params",
@@ -118,3 +120,54 @@ def test_steps_of_more_than_one_are_written_as_such() -> None:
 def test_a_wrong_view_is_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(RequestError, match=words):
         View(**arguments)  # type: ignore[arg-type]
+
+
+def test_rows_that_hold_what_is_asked_for_are_shown() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2), nn.Flatten())
+    found = count(net, (3, 4), training=True)
+    assert select(found, View()).left_out == 2
+    for key, field in (("saved", "saved_bytes"), ("elementwise", "elementwise")):
+        chosen = select(found, View(sort=key), [key])
+        assert "ReLU" in {line.layer.type for line in chosen.lines}
+        shown = sum(getattr(line.layer, field) or 0 for line in chosen.lines)
+        assert shown == getattr(found.totals, field)
+    with pytest.raises(RequestError, match="--sort saved: not known; give --training too"):
+        select(count(net, (3, 4)), View(sort="saved"))
+
+
+def test_a_pattern_says_how_many_rows_it_chose_and_what_kinds_there_are() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    found = count(net, (3, 4))
+    assert "1 of 3 rows are like relu" in text(found, 100, View(pattern="relu"))
+    words = " ".join(text(found, 100, View(pattern="Conv")).split())
+    assert "0 of 3 rows are like Conv; the kinds are Linear, ReLU" in words
+
+
+def test_the_column_that_rows_are_sorted_by_is_shown() -> None:
+    found = count(nn.Sequential(nn.Linear(4, 4), nn.ReLU()), (3, 4))
+    for key, head in (("activation", "made"), ("elementwise", "elements")):
+        assert head not in text(found, 100).splitlines()[1].split()
+        assert head in text(found, 100, View(sort=key)).splitlines()[1].split()
+
+
+def test_rows_say_whose_weights_they_use_and_whether_they_ran() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(9, 4), nn.Linear(4, 9, bias=False)
+            self.head.weight = self.embed.weight
+            self.spare = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.head(self.embed(x))
+            return y
+
+    found = text(count(Tied(), torch.zeros(2, 3, dtype=torch.long)), 120)
+    assert "Linear = embed" in found
+    assert "Linear (unused)" in found
+    assert "MACs of a row are of the batch of 2" in found
+
+
+def test_a_ledger_prints_its_table() -> None:
+    found = count(nn.Linear(4, 3), (1, 4), name="net")
+    assert str(found) == text(found, 100)

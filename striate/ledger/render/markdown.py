@@ -9,16 +9,18 @@ from collections.abc import Iterable, Sequence
 from striate.ledger.account import Ledger
 from striate.ledger.compare import TOTALS, Difference
 from striate.ledger.gates import Gate
+from striate.ledger.render.layers import caption
 from striate.ledger.render.numbers import factor, shape, short
 from striate.ledger.render.plain import plain
 from striate.ledger.render.words import growth, move, unchanged, verdict
 from striate.ledger.rows import Layer
-from striate.ledger.view import View, lines
+from striate.ledger.view import View, select
 
 
 def render(ledger: Ledger, view: View | None = None) -> str:
     """The rows with weights, work or pooling, the totals, the ideas, and what was judged."""
-    shown = lines(ledger, view or View())
+    selection = select(ledger, view or View())
+    shown = selection.lines
     rows = [
         (
             _name(layer) + (f" ×{times}" if times > 1 else ""),
@@ -41,8 +43,9 @@ def render(ledger: Ledger, view: View | None = None) -> str:
     )  # fmt: skip
     head = ("layer", "kind", "output", "params", "MACs", "local", "shared", "pooled")
     parts = [table(head, [*rows, last], left=3), CONVENTION]
-    if any(line.times > 1 for line in shown):
-        parts.append("×N: N blocks alike, the figures are of one.")
+    said = caption(ledger, selection)
+    if said is not None:
+        parts.append(f"{text(said)}.")
     parts += [f"- {line}" for line in _remarks(ledger)]
     return "\n\n".join(parts) + "\n"
 
