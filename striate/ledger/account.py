@@ -169,7 +169,7 @@ def account(graph: Graph, name: str) -> Ledger:
 
 def peak_bytes(graph: Graph, readings: Sequence[Reading]) -> int:
     """The most bytes of inputs and activations alive at once, from when each was made and released."""
-    permanent = {p.tensor.storage for p in (*graph.parameters, *graph.buffers)}
+    permanent = {p.tensor.storage for p in (*graph.parameters, *graph.buffers)} | graph.folded
     alive = {t.storage: t.nbytes for t in graph.inputs}
     peak = sum(alive.values())
     current = peak

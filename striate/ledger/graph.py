@@ -146,3 +146,5 @@ class Graph:
     notes: tuple[str, ...] = field(default=())
     #: (module, bytes kept for the backward pass), where that was asked for.
     saved: tuple[tuple[int, int], ...] | None = None
+    #: Storages of what is computed from weights alone and kept: once, ahead of all forward passes.
+    folded: frozenset[int] = frozenset()

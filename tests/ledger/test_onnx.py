@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.errors import MissingExtra, RequestError
+from striate.jobs.count import CountRequest, count_named
 from striate.ledger import Ledger, count
 from striate.ledger.account import account
 from striate.ledger.effects import Contraction
@@ -189,6 +190,56 @@ def test_a_folded_normalisation_belongs_to_its_convolution(tmp_path: Path) -> No
     # 36 weights and the bias that stands for the normalisation's eight numbers.
     assert [(layer.name, layer.type, layer.params) for layer in found.layers] == [("0", "Conv", 40)]
     assert found.totals.macs == count(module, (2, 1, 6, 6)).totals.macs
+
+
+class ByTransposed(nn.Module):
+    """A head that uses its table the other way around, as a product and as layers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 64, 3)
+        self.table = nn.Parameter(torch.zeros(1000, 64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.conv(x)).mean((2, 3)) @ self.table.t()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_transposed_weights_is_no_larger_than_its_program(tmp_path: Path) -> None:
+    """Where the exporter leaves the transposition in the file."""
+    pytest.importorskip("onnxscript")
+    module, example = ByTransposed().eval(), torch.zeros(2, 1, 16, 16)
+    with torch.no_grad():
+        module.table.normal_()
+    program = torch.export.export(module, (example,))
+    torch.export.save(program, tmp_path / "net.pt2")
+    path, options = tmp_path / "net.onnx", {"verbose": False, "external_data": False}
+    torch.onnx.export(module, (example,), path, dynamo=True, optimize=False, **options)
+    assert "Transpose" in [node.op_type for node in onnx.load(path).graph.node]
+    asked = CountRequest(str(path), against=str(tmp_path / "net.pt2"), max_growth="0%")
+    counted = count_named(asked)
+    assert counted.growth
+    assert [gate for gate in counted.growth if gate.met is not True] == []
+    assert counted.difference is not None
+    before, after = counted.difference.totals["peak_activation_bytes"]
+    assert (
+        before == after == 2 * (16 * 16 + 2 * 64 * 14 * 14) * 4
+    )  # the input, before and after ReLU
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_only_what_weights_alone_decide_is_computed_ahead(tmp_path: Path, drawn: bool) -> None:
+    """Noise is made again each time, and so is what is made of it."""
+    made = helper.make_node("RandomNormal", [], ["v"], shape=[4, 8])
+    node = made if drawn else helper.make_node("Neg", ["w"], ["v"])
+    nodes = [
+        node,
+        helper.make_node("Transpose", ["v"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["y"]),
+    ]
+    path = write(tmp_path / "d.onnx", nodes, [stored("w", 4, 8)], inputs=[value("x", 2, 8)])
+    # Alive at once: the input and the result, or the input, the noise and its transposition.
+    assert ledger(path).totals.peak_activation_bytes == 4 * (16 + (64 if drawn else 8))
 
 
 # -- single operators ----------------------------------------------------------------------------

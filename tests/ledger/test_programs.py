@@ -116,6 +116,22 @@ def test_without_module_names_rows_are_told_by_parameters(tmp_path: Path) -> Non
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_operators_that_torch_added_are_in_no_module_of_their_own(tmp_path: Path) -> None:
+    hook = "_empty_nn_module_stack_from_metadata_hook"  # what torch's passes write
+
+    def added(node: torch.fx.Node) -> None:
+        if "relu" in node.name or "convolution" in node.name or "conv2d" in node.name:
+            node.meta["nn_module_stack"] = {hook: (hook, hook)}
+
+    module = save(tmp_path / "net.pt2", dynamic=False, change=added)
+    found = ledger(tmp_path / "net.pt2", 2, 1, 8, 8)
+    assert [row.name for row in found.layers if hook in row.name + row.type] == []
+    (row,) = (row for row in found.layers if row.macs and row.params == 40)
+    mine = next(row for row in count(module, (2, 1, 8, 8)).layers if row.name == "inputs.0.0")
+    assert (row.name, row.macs) == (mine.name, mine.macs)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_an_export_of_a_local_layer_is_counted_in_its_row(tmp_path: Path) -> None:
     layer = LocallyConnected2d(1, 3, 3, (8, 8))
     module = nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(108, 10)).eval()

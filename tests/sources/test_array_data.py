@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import gzip
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -284,9 +286,14 @@ def test_npz_files_that_cannot_be_read(tmp_path: Path, damage: str) -> None:
                 + whole[middle + 64 :],
             }[damage]
         )
-    with pytest.raises(RequestError, match="--data npz:") as caught:
-        resolve(f"npz:{file}")
-    assert "\n" not in str(caught.value)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(RequestError, match="--data npz:") as caught:
+            resolve(f"npz:{file}")
+        assert "\n" not in str(caught.value)
+        del caught
+        gc.collect()
+    assert not [one for one in warned if one.category is ResourceWarning], "it stays open"
 
 
 def idx_bytes(array: np.ndarray, kind: int = 8) -> bytes:

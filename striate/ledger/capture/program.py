@@ -19,6 +19,8 @@ from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgu
 from striate.errors import RequestError
 
 _PATH = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+#: Where torch writes it in the place of a module, a pass of its own has added the operator.
+_NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,8 @@ def _places(
         if inputs and all(name in owners for name in inputs):
             owners[node.name] = owner
         names = [node.name, *(user.name for user in node.users)]
-        stack = _stack(next((stacks[name] for name in names if name in stacks), ""))
+        found = (_stack(stacks[name]) for name in names if name in stacks)
+        stack = next(filter(None, found), [])
         for path, kind in stack:
             types.setdefault(path, kind)
         places[node.name] = stack[-1][0] if stack else owner
@@ -210,7 +213,7 @@ def _stack(text: str) -> list[tuple[str, str]]:
     found = []
     for entry in text.split(";"):
         parts = entry.split(",")
-        if len(parts) != 3:
+        if len(parts) != 3 or parts[1] == _NO_MODULE:
             return []
         path, kind = parts[1].partition("@")[0], parts[2].rpartition(".")[2]
         if (path and not _PATH.fullmatch(path)) or not kind.isidentifier():

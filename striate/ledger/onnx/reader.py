@@ -129,6 +129,7 @@ class _Reader:
             batch=inputs[0].shape[0] if batched and inputs else None,
             batch_dim=0 if batched else None,
             notes=notes,
+            folded=self._folded(),
         )
 
     # -- what depends on the input ---------------------------------------------------------------
@@ -146,6 +147,16 @@ class _Reader:
             if _kind(node) not in CREATES and any(name in active for name in _consumed(node)):
                 active.update(name for name in node.output if name)
         return active
+
+    def _folded(self) -> frozenset[int]:
+        """The storages of what follows from stored tensors alone, which runtimes compute when they load the file."""
+        fixed = set(self.known.stored)
+        for node in self.nodes:
+            read_ = set(_consumed(node))
+            if read_ and read_ <= fixed:  # what reads nothing may be drawn anew each time
+                fixed.update(name for name in node.output if name)
+        fixed.difference_update(self.known.stored)
+        return frozenset(self.tensors[name].storage for name in fixed if name in self.tensors)
 
     def _is_active(self, node: NodeProto) -> bool:
         return any(name in self.active for name in node.output)

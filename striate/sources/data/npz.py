@@ -55,11 +55,13 @@ def _arrays(reading: Reading, path: Path) -> dict[str, Values]:
     arrays: dict[str, Values] = {}
     names: list[str] | None = None
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.lib.npyio.NpzFile):
-            with file:
-                names = list(file.files)
-                arrays = {name: file[name] for name in names if name in wanted}
+        # NumPy leaves a file open that it opened itself and then found to be no archive.
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.lib.npyio.NpzFile):
+                with file:
+                    names = list(file.files)
+                    arrays = {name: file[name] for name in names if name in wanted}
     except ValueError as error:
         if "pickle" in str(error):
             raise reading.error(
