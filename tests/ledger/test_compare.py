@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_networks import NETWORKS
@@ -119,6 +120,116 @@ def test_every_row_is_there_once_and_in_order(first: list, second: list) -> None
     was, now = found.totals["params"]
     assert moved == now - was
     assert all(row.change == "same" for row in compare(before, before).rows)
+
+
+def at_batch(name: str, batch: int) -> Ledger:
+    """One of the networks, its inputs brought to a batch."""
+    make, inputs = NETWORKS[name]
+    sized = [
+        torch.zeros(batch, *given.shape[1:], dtype=given.dtype)
+        if isinstance(given, torch.Tensor)
+        else (batch, *given[1:])
+        for given in inputs
+    ]
+    torch.manual_seed(0)
+    return count(make(), *sized, name=name)
+
+
+@given(
+    name=st.sampled_from(list(NETWORKS)),
+    first=st.integers(1, 6),
+    second=st.integers(1, 6),
+)
+def test_a_network_is_the_same_on_any_batch(name: str, first: int, second: int) -> None:
+    found = compare(at_batch(name, first), at_batch(name, second))
+    assert [row.change for row in found.rows] == ["same"] * len(found.before.layers)
+    gates = {gate.metric: gate for gate in found.growth_gates(Fraction(0))}
+    judged = ("params", "macs", "weight_bytes", "flops")
+    before = found.before.uncertain
+    assert all(gates[metric].met is (None if metric in before else True) for metric in judged)
+    differ = first != second
+    assert (gates["peak_activation_bytes"].met is None) == (
+        differ or "peak_activation_bytes" in before
+    )
+    assert found.batches_differ == differ
+
+
+@given(
+    makes=layers,
+    place=st.integers(0, 5),
+    change=st.sampled_from([lambda: nn.Linear(4, 4), nn.GELU, lambda: nn.AvgPool1d(1)]),
+    batches=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    tokens=st.integers(1, 5),
+)
+def test_the_batches_do_not_change_what_is_the_same(
+    makes: list, place: int, change, batches: tuple[int, int], tokens: int
+) -> None:
+    """Whatever the second network is counted on, the rows are those of the same batch."""
+    other = list(makes)
+    other.insert(min(place, len(makes)), change)
+
+    def counted(of: list, batch: int) -> Ledger:
+        return count(nn.Sequential(*(make() for make in of)), (batch, tokens, 4), name="net")
+
+    first, second = batches
+    before = counted(makes, first)
+    found = compare(before, counted(other, second))
+    expected = compare(before, counted(other, first))
+    assert [row.change for row in found.rows] == [row.change for row in expected.rows]
+    assert [row.macs for row in found.rows] == [row.macs for row in expected.rows]
+    assert [row.layer.name for row in found.rows] == [row.layer.name for row in expected.rows]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3, padding=1)),
+        (nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3, dilation=2)),
+        (nn.Conv2d(1, 2, 3), nn.Conv2d(1, 4, 3)),
+        (nn.Conv2d(1, 2, 3), nn.ConvTranspose2d(1, 2, 3)),
+        (nn.AvgPool2d(2), nn.AvgPool2d(3)),
+        (nn.ReLU(), nn.GELU()),
+        (nn.Identity(), nn.ReLU()),
+    ],
+)
+def test_what_changed_has_changed_on_any_batch(before: nn.Module, after: nn.Module) -> None:
+    nets = [count(nn.Sequential(net), (batch, 1, 8, 8)) for batch, net in ((2, before), (6, after))]
+    assert [row.change for row in compare(*nets).rows] == ["changed"]
+    assert [row.change for row in compare(*nets[::-1]).rows] == ["changed"]
+
+
+def test_the_batch_may_be_any_axis_and_put_together_with_others() -> None:
+    """Sequence first, and as rows of a matrix."""
+
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows, self.steps = nn.Linear(4, 3), nn.GRU(3, 2)
+
+        def forward(self, x):
+            rows = self.rows(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            return self.steps(rows.transpose(0, 1))[0]
+
+    found = compare(count(Turned(), (1, 5, 4)), count(Turned(), (3, 5, 4)))
+    assert {row.change for row in found.rows} == {"same"}
+
+
+def test_attention_is_the_same_where_pytorch_takes_other_operators_for_one_example() -> None:
+    one, two = (
+        count(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (n, 5, 8)) for n in (1, 2)
+    )
+    attention = [next(row for row in found.layers if "attn" in row.name) for found in (one, two)]
+    assert attention[1].activation_bytes != 2 * attention[0].activation_bytes
+    assert {row.change for row in compare(one, two).rows} == {"same"}
+
+
+def test_growth_of_activations_is_of_an_example_where_the_batches_differ() -> None:
+    before, after = count(nn.Linear(4, 8), (4, 4)), count(nn.Linear(4, 9), (1, 4))
+    gates = {gate.metric: gate for gate in compare(before, after).growth_gates(Fraction(0))}
+    assert (gates["activation_bytes"].limit, gates["activation_bytes"].value) == (32, 36)
+    assert gates["activation_bytes"].met is False
+    assert gates["peak_activation_bytes"].met is None
+    assert document(compare(before, after))["batch"] == {"before": 4, "after": 1}
 
 
 def test_growth_is_judged_metric_by_metric() -> None:
