@@ -19,7 +19,7 @@ from torch import nn
 from striate.errors import RequestError
 from striate.ledger import Ledger, Limit, count
 from striate.ledger.compare import compare, document
-from striate.ledger.render import difference, markdown, records, workflow
+from striate.ledger.render import changes, difference, html, markdown, records, workflow
 from striate.ledger.render.document import render
 from striate.ledger.saved import read
 
@@ -65,7 +65,7 @@ def test_what_is_no_json_is_refused() -> None:
         read("{", "base.json")
 
 
-def changes(before: Ledger, after: Ledger) -> list[tuple[str | None, str | None, str]]:
+def became(before: Ledger, after: Ledger) -> list[tuple[str | None, str | None, str]]:
     return [
         (row.before and row.before.name, row.after and row.after.name, row.change)
         for row in compare(before, after).rows
@@ -75,19 +75,19 @@ def changes(before: Ledger, after: Ledger) -> list[tuple[str | None, str | None,
 def test_a_layer_put_between_renames_the_ones_behind_it() -> None:
     before = of(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     after = of(nn.Linear(4, 3), nn.Tanh(), nn.ReLU(), nn.Linear(3, 2))
-    assert changes(before, after) == [
+    assert became(before, after) == [
         ("0", "0", "same"),
         (None, "1", "added"),
         ("1", "2", "renamed"),
         ("2", "3", "renamed"),
     ]
-    assert changes(after, before)[1] == ("1", None, "removed")
+    assert became(after, before)[1] == ("1", None, "removed")
 
 
 def test_a_layer_of_another_kind_in_the_same_place_has_changed() -> None:
     before = of(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     after = of(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Linear(4, 2))
-    assert changes(before, after)[0] == ("0", "0", "changed")
+    assert became(before, after)[0] == ("0", "0", "changed")
 
 
 def test_a_layer_of_another_size_and_name_is_found_between_its_neighbours() -> None:
@@ -95,7 +95,7 @@ def test_a_layer_of_another_size_and_name_is_found_between_its_neighbours() -> N
     renamed = replace(
         after, layers=tuple(replace(layer, name=f"body.{layer.name}") for layer in after.layers)
     )
-    assert changes(before, renamed) == [("0", "body.0", "changed"), ("1", "body.1", "changed")]
+    assert became(before, renamed) == [("0", "body.0", "changed"), ("1", "body.1", "changed")]
 
 
 layers = st.lists(
@@ -279,6 +279,80 @@ def test_the_difference_as_markdown() -> None:
     assert "| changed | 0 | Linear | 20 → 40 | 16 → 32 |" in text
     assert "- params: 40 does not meet the limit of 20" in text
     assert document(found)["totals"]["params"] == {"before": 20, "after": 40}
+
+
+def test_rows_alike_are_shown_once() -> None:
+    def net(blocks: int, batch: int) -> Ledger:
+        """Blocks of square layers: within one, two that differ in another number of the name."""
+        each = [nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 8)) for _ in range(blocks)]
+        return count(
+            nn.ModuleDict({"blocks": nn.Sequential(*each)})["blocks"], (batch, 8), name="n"
+        )
+
+    found = compare(net(3, 1), net(12, 2))
+    assert [(row.change, row.names, row.times) for row in changes.shown(found)] == [
+        ("added", ("3-11.0",), 9),
+        ("added", ("3-11.2",), 9),
+    ]
+    text = markdown.difference(found)
+    assert "| added | 3-11.0 ×9 | Linear | 72 | 64 |" in text
+    assert "params | MACs of an example |" in text
+    assert "9 layers unchanged, and 9 that changed are not shown (no weights" in text
+    assert "×N: N layers alike" in text
+    assert "**n** against n (before)" in text
+    was, now = found.totals["peak_activation_bytes"]
+    assert f"| bytes of activations at once | {was:,} | {now:,} | other batches |" in text
+    assert len(document(found)["layers"]) == 27
+    for shown in (found._repr_html_(), html.render(found.after, found)):
+        assert "3-11.0 ×9" in shown or "3-11.0 &#215;9" in shown
+        assert "n (before)" in shown
+
+
+def test_renamed_rows_are_shown_once() -> None:
+    """The numbers before and after are not the same."""
+    before = of(*(nn.Linear(4, 4) for _ in range(5)))
+    named = [replace(row, name=f"body.{i + 3}.fc") for i, row in enumerate(before.layers)]
+    found = compare(before, replace(before, layers=tuple(named)))
+    assert {(row.change, row.names, row.times) for row in changes.shown(found)} == {
+        ("renamed", ("0-4", "body.3-7.fc"), 5)
+    }
+
+
+def test_a_difference_of_what_holds_nothing_is_said() -> None:
+    found = compare(of(nn.Linear(4, 4), nn.ReLU()), of(nn.Linear(4, 4), nn.GELU(), nn.GELU()))
+    assert changes.shown(found) == ()
+    for text in (markdown.difference(found), drawn(found.before, found.after, 100)):
+        assert "1 layer unchanged, and 2 that changed are not shown" in text
+        assert "GELU" not in text
+    found = compare(of(nn.Linear(4, 4), nn.ReLU()), of(nn.Linear(4, 4), nn.GELU()))
+    assert "and 1 that changed is not shown" in markdown.difference(found)
+
+
+@given(first=layers, second=layers, batches=st.tuples(st.integers(1, 3), st.integers(1, 3)))
+def test_what_is_shown_adds_up(first: list, second: list, batches: tuple[int, int]) -> None:
+    before, after = (
+        count(nn.Sequential(*(make() for make in makes)), (batch, 4))
+        for makes, batch in zip((first, second), batches, strict=True)
+    )
+    found = compare(before, after)
+    shown = changes.shown(found)
+    assert sum(row.times for row in shown) == sum(row.matters for row in found.changed)
+
+    def moved(figure: str) -> int:
+        signs = {"added": 1, "removed": -1, "renamed": 0}
+        return sum(
+            row.times
+            * (
+                getattr(row, figure)[0] * signs[row.change]
+                if row.change in signs
+                else getattr(row, figure)[-1] - getattr(row, figure)[0]
+            )
+            for row in shown
+        )
+
+    for figure, total in (("params", "params"), ("macs", "macs_per_example")):
+        was, now = found.totals[total]
+        assert moved(figure) == now - was
 
 
 class Hostile(nn.Module):
