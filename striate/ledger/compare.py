@@ -19,7 +19,8 @@ TOTALS: Mapping[str, str] = {
     "macs_per_example": "MACs of an example",
     "weight_bytes": "bytes of weights",
     "activation_bytes": "bytes of activations",
-    "peak_activation_bytes": "of those at once",
+    "activation_bytes_per_example": "bytes of activations of an example",
+    "peak_activation_bytes": "bytes of activations at once",
     "connections": "connections",
 }
 #: What `--max-growth` limits: the metrics of a budget whose values should not grow.
@@ -31,7 +32,57 @@ GROWTH = (
     "activation_bytes",
     "peak_activation_bytes",
 )
-_OF_A_BATCH = frozenset({"activation_bytes", "peak_activation_bytes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How many examples each of two ledgers was counted on; what is alike of an example is alike."""
+
+    before: int = 1
+    after: int = 1
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two amounts are the same of an example, or the same whatever the batch.
+
+        >>> Batches(1, 4).same(10, 40), Batches(1, 4).same(10, 10), Batches(1, 4).same(10, 20)
+        (True, True, False)
+        """
+        return one == other or one * self.after == other * self.before
+
+    def same_shape(self, one: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool:
+        """Whether two shapes differ in nothing but one size, and that as the batches do: the batch, wherever it
+        is, or what it was put together with.
+
+        >>> Batches(1, 4).same_shape((1, 3, 8), (4, 3, 8)), Batches(2, 4).same_shape((6, 8), (12, 8))
+        (True, True)
+        >>> Batches(1, 4).same_shape((1, 3, 8), (4, 3, 32)), Batches(1, 4).same_shape((1, 8), (4, 8, 1))
+        (False, False)
+        """
+        if one is None or other is None or len(one) != len(other):
+            return one == other
+        apart = [pair for pair in zip(one, other, strict=True) if pair[0] != pair[1]]
+        return not apart or (
+            len(apart) == 1
+            and apart[0][0] % self.before == 0
+            and apart[0][0] * self.after == apart[0][1] * self.before
+        )
+
+    def same_counts(self, one: Layer, other: Layer) -> bool:
+        """Whether two layers are alike in everything but the name.
+
+        What a layer with contractions makes on its way is left aside where the batches differ: PyTorch takes other
+        operators for another batch.
+        """
+        return (
+            _counts(one) == _counts(other)
+            and self.same_shape(one.input_shape, other.input_shape)
+            and self.same_shape(one.output_shape, other.output_shape)
+            and self.same(one.macs, other.macs)
+            and (
+                self.same(one.activation_bytes, other.activation_bytes)
+                or (self.before != self.after and one.macs > 0)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +91,7 @@ class Row:
 
     before: Layer | None
     after: Layer | None
+    batches: Batches = Batches()
 
     @property
     def layer(self) -> Layer:
@@ -55,9 +107,19 @@ class Row:
             return "added"
         if self.after is None:
             return "removed"
-        if _counts(self.before) != _counts(self.after):
+        if not self.batches.same_counts(self.before, self.after):
             return "changed"
         return "same" if self.before.name == self.after.name else "renamed"
+
+    @property
+    def matters(self) -> bool:
+        """Whether it has weights, contractions or pooling on either side."""
+        return any(layer is not None and layer.matters for layer in (self.before, self.after))
+
+    @property
+    def macs(self) -> tuple[int | None, int | None]:
+        """The MACs of an example before and after, of the whole batch where that does not divide them."""
+        return _share(self.before, self.batches.before), _share(self.after, self.batches.after)
 
 
 @dataclass(frozen=True)
@@ -83,8 +145,14 @@ class Difference:
 
     @property
     def incomparable(self) -> frozenset[str]:
-        """The metrics whose values are not of the same input: those of a whole batch, where the batches differ."""
-        return _OF_A_BATCH if self.before.batch != self.after.batch else frozenset()
+        """What cannot be set against each other where the batches differ: the most bytes at once, which are those of
+        a whole batch. Bytes of activations are then judged per example."""
+        return frozenset({"peak_activation_bytes"}) if self.batches_differ else frozenset()
+
+    @property
+    def batches_differ(self) -> bool:
+        """Whether the two were counted on different numbers of examples."""
+        return self.before.batch != self.after.batch
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -96,16 +164,20 @@ class Difference:
         """Whether nothing grew by more than `percent` of what it was, a gate a metric.
 
         Not judged (`met` is None) is what cannot be compared, and a metric that either ledger knows only in part,
-        except that a lower bound which is too large already is.
+        except that a lower bound which is too large already is. Where the batches differ, bytes of activations are
+        those of an example.
         """
-        was = self.before.values()
+        was, now = self.before.values(), self.after.values()
+        if self.batches_differ:
+            was["activation_bytes"] = self.before.totals.activation_bytes_per_example
+            now["activation_bytes"] = self.after.totals.activation_bytes_per_example
         unsure = self.before.uncertain | self.incomparable
         limits = [
             Limit(metric, int(value * (100 + percent) / 100), f"{float(percent):g}%")
             for metric in GROWTH
             if (value := was[metric]) is not None
         ]
-        gates = judge(limits, self.after.values(), self.after.uncertain)
+        gates = judge(limits, now, self.after.uncertain)
         return tuple(replace(gate, met=None) if gate.metric in unsure else gate for gate in gates)
 
 
@@ -113,7 +185,8 @@ def compare(before: Ledger, after: Ledger) -> Difference:
     """Align the rows of two ledgers.
 
     First by name; of the others those that are alike in everything but the name, then, between neighbours that
-    are aligned, those of one kind. Order is kept: no two pairs cross.
+    are aligned, those of one kind. Order is kept: no two pairs cross. Where the batches differ, layers are alike
+    whose figures of an example are.
 
     >>> from torch import nn
     >>> from striate.ledger import count
@@ -123,10 +196,17 @@ def compare(before: Ledger, after: Ledger) -> Difference:
     [('0', 'same'), ('1', 'added'), ('2', 'renamed')]
     """
     first, second = before.layers, after.layers
-    pairs = _in_order(first, second, lambda one, other: one == other)
-    for alike in (_same_name_and_kind, _same_but_name, _same_name, _same_kind):
+    batches = Batches(before.batch or 1, after.batch or 1)
+
+    def same(one: Layer, other: Layer) -> bool:
+        if before.batch == after.batch:
+            return one == other
+        return one.name == other.name and batches.same_counts(one, other)
+
+    pairs = _in_order(first, second, same)
+    for alike in (_same_name_and_kind, batches.same_counts, _same_name, _same_kind):
         pairs = _between(first, second, pairs, alike)
-    return Difference(before, after, tuple(_rows(first, second, pairs)))
+    return Difference(before, after, tuple(_rows(first, second, pairs, batches)))
 
 
 Pairs = list[tuple[int, int]]
@@ -134,16 +214,14 @@ Alike = Callable[[Layer, Layer], bool]
 
 
 def _counts(layer: Layer) -> tuple[object, ...]:
-    return (
-        layer.type,
-        layer.input_shape,
-        layer.output_shape,
-        layer.params,
-        layer.connections,
-        layer.macs,
-        layer.activation_bytes,
-        layer.calls,
-    )
+    """What is the same whatever the batch."""
+    return (layer.type, layer.params, layer.connections, layer.calls)
+
+
+def _share(layer: Layer | None, batch: int) -> int | None:
+    if layer is None:
+        return None
+    return layer.macs if layer.macs % batch else layer.macs // batch
 
 
 def _same_name(one: Layer, other: Layer) -> bool:
@@ -154,10 +232,6 @@ def _same_name_and_kind(one: Layer, other: Layer) -> bool:
     return (
         one.name == other.name and one.type == other.type and bool(one.params) == bool(other.params)
     )
-
-
-def _same_but_name(one: Layer, other: Layer) -> bool:
-    return _counts(one) == _counts(other)
 
 
 def _same_kind(one: Layer, other: Layer) -> bool:
@@ -208,20 +282,23 @@ def _in_order(first: Sequence[Layer], second: Sequence[Layer], alike: Alike) -> 
     return [*head, *middle, *tail]
 
 
-def _rows(first: Sequence[Layer], second: Sequence[Layer], pairs: Pairs) -> Iterable[Row]:
+def _rows(
+    first: Sequence[Layer], second: Sequence[Layer], pairs: Pairs, batches: Batches
+) -> Iterable[Row]:
     start, other = 0, 0
     for i, j in [*pairs, (len(first), len(second))]:
-        yield from (Row(layer, None) for layer in first[start:i])
-        yield from (Row(None, layer) for layer in second[other:j])
+        yield from (Row(layer, None, batches) for layer in first[start:i])
+        yield from (Row(None, layer, batches) for layer in second[other:j])
         if i < len(first):
-            yield Row(first[i], second[j])
+            yield Row(first[i], second[j], batches)
         start, other = i + 1, j + 1
 
 
 def document(found: Difference) -> Mapping[str, object]:
-    """As JSON: the totals before and after, and the rows that are not the same."""
+    """As JSON: the batches and the totals before and after, and the rows that are not the same."""
     return {
         "name": found.before.name,
+        "batch": {"before": found.before.batch, "after": found.after.batch},
         "totals": {
             name: {"before": before, "after": after}
             for name, (before, after) in found.totals.items()

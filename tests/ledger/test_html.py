@@ -532,10 +532,13 @@ def test_a_difference_is_in_the_page() -> None:
     found = compare(before, after)
     text = Page(html.render(after, found, found.growth_gates(0))).all("main")[0].text
     assert "Against lenet" in text
-    for one, other in found.totals.values():
-        assert f"{one:,}" in text
-        assert f"{other:,}" in text
-    assert "Batches of 2 and 4: work and memory are not of the same input." in text
+    for name, figures in found.totals.items():
+        # Of two batches, activations are those of an example.
+        shown = name != "activation_bytes"
+        assert all(f"{figure:,}" in text for figure in figures) or not shown
+    assert "bytes of activations of an example" in text
+    assert "Note: batches of 2 and 4: layers are compared per example" in text
+    assert "MACs of an example" in text
     assert "Not met: macs" in text or "Held: macs" in text
     same = compare(before, before)
     assert f"{len(before.layers)} layers unchanged" in Page(html.render(before, same)).html
@@ -577,7 +580,8 @@ def test_a_notebook_shows_a_difference() -> None:
     found = compare(ledger("lenet"), ledger("functional"))
     text = Page(found._repr_html_()).elements[0].text
     assert "functional against lenet" in text
-    assert "Batches of 2 and 4" in text
+    assert "batches of 2 and 4" in text
+    assert "MACs of an example" in text
 
 
 # ---- in a browser

@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from striate.ledger.compare import TOTALS, Difference, Row
+from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
+from striate.ledger.render import changes
 from striate.ledger.render.numbers import short
 from striate.ledger.render.plain import plain
-from striate.ledger.render.words import growth, move, unchanged, verdict
+from striate.ledger.render.words import verdict
 
 _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
 
@@ -21,12 +22,13 @@ _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "
 def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
     """The totals before and after, the rows that changed, and what was judged of the growth."""
     parts: list[RenderableType] = [_totals(found)]
-    if found.changed:
-        parts.append(_rows(found.changed))
-    parts.append(Text(unchanged(found)))
-    if found.before.batch != found.after.batch:
-        words = f"note: batches of {found.before.batch} and {found.after.batch}"
-        parts.append(Text(f"{words}: work and memory are not of the same input", style="yellow"))
+    rows = changes.shown(found)
+    if rows:
+        parts.append(_rows(rows))
+    parts.append(Text(changes.rest(found)))
+    note = changes.batches(found)
+    if note is not None:
+        parts.append(Text(f"note: {note}", style="yellow"))
     parts.extend(
         Text(verdict(gate, of_growth=True), style="" if gate.met else "bold red") for gate in gates
     )
@@ -34,8 +36,9 @@ def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
 
 
 def _totals(found: Difference) -> Table:
+    before, _ = changes.titles(found)
     table = Table(
-        title=Text(plain(f"against {found.before.name}")),
+        title=Text(plain(f"against {before}")),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -43,29 +46,30 @@ def _totals(found: Difference) -> Table:
     table.add_column("")
     for name in ("before", "after", ""):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, (before, after) in found.totals.items():
-        table.add_row(TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
+    for row in changes.totals(found):
+        table.add_row(*row)
     return table
 
 
-def _rows(rows: Sequence[Row]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _rows(rows: Sequence[changes.Shown]) -> Table:
+    repeated = any(row.times > 1 for row in rows)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=changes.REPEATED if repeated else None,
+        caption_justify="left",
+    )
     table.add_column("")
     table.add_column("layer", overflow="fold")
     table.add_column("kind", overflow="fold")
-    table.add_column("params", justify="right")
-    table.add_column("MACs", justify="right")
+    table.add_column(changes.WEIGHTS, justify="right")
+    table.add_column(changes.WORK, justify="right")
     for row in rows:
         table.add_row(
             Text(row.change, style=_STYLES[row.change]),
-            *(
-                Text(plain(text))
-                for text in (
-                    move(row, lambda layer: layer.name or "(model)"),
-                    move(row, lambda layer: layer.type),
-                    move(row, lambda layer: f"{layer.params:,}"),
-                    move(row, lambda layer: short(layer.macs)),
-                )
-            ),
+            Text(plain(" → ".join(row.names)) + row.repeated),
+            Text(plain(" → ".join(row.kinds))),
+            changes.move(row.params),
+            " → ".join(map(short, row.macs)),
         )
     return table

@@ -17,15 +17,15 @@ from typing import Any
 from markupsafe import Markup
 
 from striate.ledger.account import Ledger
-from striate.ledger.compare import TOTALS, Difference
+from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
-from striate.ledger.render import areas, bars
+from striate.ledger.render import areas, bars, changes
 from striate.ledger.render.numbers import shape, times
 from striate.ledger.render.page import environment
 from striate.ledger.render.plain import all_plain
 from striate.ledger.render.saved_by import KINDS
 from striate.ledger.render.steps import EXAMPLE, three_steps
-from striate.ledger.render.words import growth, move, unchanged, verdict
+from striate.ledger.render.words import verdict
 from striate.ledger.rows import Layer
 
 COLUMNS = (
@@ -160,26 +160,25 @@ def sees(field: dict[str, list[float]] | None) -> str:
 
 def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> dict[str, Any]:
     """The totals before and after, and the rows that are not the same."""
+    before, after = changes.titles(found)
+    rows = changes.shown(found)
     return {
-        "before": found.before.name,
-        "totals": [
-            (TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
-            for name, (before, after) in found.totals.items()
-        ],
+        "before": before,
+        "after": after,
+        "totals": changes.totals(found),
         "rows": [
             (
                 row.change,
-                move(row, lambda layer: layer.name or "(model)"),
-                move(row, lambda layer: layer.type),
-                move(row, lambda layer: f"{layer.params:,}"),
-                move(row, lambda layer: f"{layer.macs:,}"),
+                " → ".join(row.names) + row.repeated,
+                " → ".join(row.kinds),
+                changes.move(row.params),
+                changes.move(row.macs),
             )
-            for row in found.changed
+            for row in rows
         ],
-        "unchanged": unchanged(found),
-        "batches": None
-        if found.before.batch == found.after.batch
-        else f"{found.before.batch} and {found.after.batch}",
+        "repeated": changes.REPEATED if any(row.times > 1 for row in rows) else None,
+        "unchanged": changes.rest(found),
+        "batches": changes.batches(found),
         "gates": gates(growth_gates),
     }
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from striate.ledger.account import Ledger
-from striate.ledger.compare import TOTALS, Difference
+from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
+from striate.ledger.render import changes
 from striate.ledger.render.layers import caption
 from striate.ledger.render.numbers import factor, shape, short
 from striate.ledger.render.plain import plain
-from striate.ledger.render.words import growth, move, unchanged, verdict
+from striate.ledger.render.words import verdict
 from striate.ledger.rows import Layer
 from striate.ledger.view import View, select
 
@@ -52,27 +53,29 @@ def render(ledger: Ledger, view: View | None = None) -> str:
 
 def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
     """The totals before and after, then the layers that changed."""
-    totals = [
-        (TOTALS[name], f"{before:,}", f"{after:,}", growth(before, after))
-        for name, (before, after) in found.totals.items()
-    ]
+    before, after = changes.titles(found)
     parts = [
-        f"**{text(found.after.name)}** against {text(found.before.name)}",
-        table(("", "before", "after", ""), totals, left=1),
+        f"**{text(after)}** against {text(before)}",
+        table(("", "before", "after", ""), changes.totals(found), left=1),
     ]
-    if found.changed:
+    rows = changes.shown(found)
+    if rows:
         cells = [
             (
                 row.change,
-                move(row, _name),
-                move(row, lambda layer: text(layer.type)),
-                move(row, lambda layer: f"{layer.params:,}"),
-                move(row, lambda layer: short(layer.macs)),
+                " → ".join(text(name) for name in row.names) + row.repeated,
+                " → ".join(text(kind) for kind in row.kinds),
+                changes.move(row.params),
+                " → ".join(map(short, row.macs)),
             )
-            for row in found.changed
+            for row in rows
         ]
-        parts.append(table(("", "layer", "kind", "params", "MACs"), cells, left=3))
-    parts.append(f"{unchanged(found)}. {CONVENTION}")
+        parts.append(table(("", "layer", "kind", changes.WEIGHTS, changes.WORK), cells, left=3))
+    if any(row.times > 1 for row in rows):
+        parts.append(f"{changes.REPEATED}.")
+    parts.append(f"{changes.rest(found)}. {CONVENTION}")
+    note = changes.batches(found)
+    parts += [] if note is None else [f"- note: {note}"]
     parts += [f"- {line}" for line in _remarks(found.after, growth_gates)]
     return "\n\n".join(parts) + "\n"
 

@@ -56,7 +56,6 @@ def difference(found: Difference) -> str:
             **all_plain(
                 {
                     **values,
-                    "after": found.after.name,
                     "rows": rows[:MOST_ROWS],
                     "left_out": len(rows) - MOST_ROWS,
                 }

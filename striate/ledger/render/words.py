@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from striate.ledger.compare import Difference, Row
 from striate.ledger.gates import Gate
-from striate.ledger.rows import Layer
 
 
 def growth(before: int, after: int) -> str:
@@ -24,18 +20,6 @@ def growth(before: int, after: int) -> str:
     while digits < 6 and abs(percent) * 10**digits < 1:
         digits += 1
     return f"{percent:+.{digits}f} %".replace("-", "−")
-
-
-def move(row: Row, of: Callable[[Layer], str]) -> str:
-    """What `of` says of a layer before and after, once where it says the same."""
-    said = dict.fromkeys(of(layer) for layer in (row.before, row.after) if layer is not None)
-    return " → ".join(said)
-
-
-def unchanged(found: Difference) -> str:
-    """How many layers are the same."""
-    same = len(found.rows) - len(found.changed)
-    return f"{same} {'layer' if same == 1 else 'layers'} unchanged"
 
 
 def verdict(gate: Gate, *, of_growth: bool = False) -> str:
