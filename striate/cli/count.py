@@ -157,7 +157,7 @@ def _named(model: str, options: CountOptions, form: str, quiet: bool) -> tuple[i
     with results(form != "table") as out:
         counted = count_named(request)
         if form != "table":
-            out.print(shown(counted, form))
+            out.print(shown(counted, form), as_json=form == "json")
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, options.allow_partial)
@@ -170,7 +170,7 @@ def _listed(options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequenc
     with results(form != "table") as out:
         outcomes = count_listed(options.only or ())
         if form != "table":
-            out.print(shown_all(outcomes, form))
+            out.print(shown_all(outcomes, form), as_json=form == "json")
         elif not quiet and any(outcome.counted for outcome in outcomes):
             out.print(tables_of(outcomes, out.width))
     return exit_code_of(outcomes, options.allow_partial)
