@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def count_file(
     Raises `RequestError` in one line, beginning with MODEL and the file, for a file that cannot be read,
     is refused, or does not take these inputs.
     """
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     try:
         if text.lower().endswith(".onnx"):
             shapes = [tuple(one.shape) for one in positional]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from striate.errors import RequestError, UserCodeError
 from striate.ledger.render import markdown as ledger_markdown
 from striate.ledger.render.numbers import short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell, plain
 from striate.reduce.advice import TITLES, share
 from striate.reduce.prospect import Kept, Prospect, Shrinkable, prospect
 
@@ -190,7 +190,7 @@ def _kept_rows(kept: Sequence[Kept]) -> Iterator[tuple[str, ...]]:
     for group in _folded(kept, lambda layer: (layer.type, _DIGITS.sub("*", layer.reason))):
         reason = pattern([layer.reason for layer in group.members])
         params = sum(layer.params for layer in group.members)
-        yield group.label, plain(group.members[0].type), f"{params:,}", plain(reason)
+        yield group.label, cell(group.members[0].type), f"{params:,}", plain(reason)
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,10 @@ def _folded(layers: Sequence[T], alike: Callable[[T], tuple[str, ...]]) -> Itera
     for members in groups.values():
         if len(members) >= _FOLDED:
             name = pattern([layer.name for layer in members])
-            yield _Group(f"{plain(name)} ({len(members)})", members)
+            yield _Group(f"{cell(name)} ({len(members)})", members)
             continue
         for layer in members:
-            yield _Group(plain(layer.name or "(model)"), [layer])
+            yield _Group(cell(layer.name or "(model)"), [layer])
 
 
 def pattern(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,8 +63,7 @@ def _attribute(module: ModuleType, name: str, text: str, argument: str) -> Calla
         try:
             found = getattr(owner, part)
         except AttributeError:
-            public = [known for known in vars(owner) if not known.startswith("_")]
-            likely = by_likeness(part, public)
+            likely = by_likeness(part, _offered(owner, module.__name__))
             where = getattr(module, "__file__", None) or module.__name__
             raise RequestError(
                 f"{argument} {text}: {where} has no {part!r}; it has {listing(likely) or 'nothing public'}"
@@ -73,6 +73,21 @@ def _attribute(module: ModuleType, name: str, text: str, argument: str) -> Calla
             f"{argument} {text}: a {type(found).__name__}, which cannot be called; name a function or a class"
         )
     return found
+
+
+def _offered(owner: object, home: str) -> list[str]:
+    """What a module or a class has to call: what is defined in `home` or below it, where anything is."""
+    known = {
+        name: value
+        for name, value in getattr(owner, "__dict__", {}).items()
+        if not name.startswith("_") and callable(value)
+    }
+    own = [
+        name
+        for name, value in known.items()
+        if f"{getattr(value, '__module__', None)}.".startswith(f"{home}.")
+    ]
+    return own or list(known)
 
 
 def _from_package(place: str, text: str, argument: str) -> ModuleType:
@@ -99,8 +114,8 @@ def _from_package(place: str, text: str, argument: str) -> ModuleType:
 
 
 def _from_file(place: str, name: str, text: str, argument: str) -> ModuleType:
-    path = Path(place).expanduser().resolve()
-    if not path.is_file():
+    path = Path(os.path.realpath(os.path.expanduser(place)))  # neither raises, whatever the text
+    if not os.path.isfile(path):
         raise RequestError(f"{argument} {text}: no file {place}; expected path/to/file.py:name")
     try:
         source = path.read_bytes()

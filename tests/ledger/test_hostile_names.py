@@ -201,3 +201,22 @@ def test_a_hostile_network_end_to_end(
         captured = capsys.readouterr()
         assert is_plain(captured.out), form
         assert captured.err == ""
+
+
+def test_a_name_of_a_book_is_cut_in_tables_and_whole_in_documents() -> None:
+    name = "x" * 20_000
+    found = replace(
+        named(name), notes=(), unsupported=(Unsupported(name, name, "unknown", ("macs",)),)
+    )
+    for text in (
+        drawn(table.render(found)),
+        drawn(difference.render(compare(BASE, found))),
+        drawn(several.table([Entry(found, None, ())])),
+    ):
+        assert len(text.splitlines()) < 150
+        assert "…" in text
+    assert name not in markdown.render(replace(found, unsupported=()))
+    after = replace(found, name="net", unsupported=())
+    assert name not in markdown.difference(compare(BASE, after))
+    assert json.loads(document.render(found))["layers"][0]["name"] == name
+    assert name in records.render(found)

@@ -140,3 +140,27 @@ def test_a_file_without_a_name_lists_what_it_defines(tmp_path: Path) -> None:
     file.write_text(SOURCE)
     with pytest.raises(RequestError, match=r"net.py:NAME; it defines Point, Outer"):
         load_callable(str(file), "MODEL")
+
+
+def test_what_a_file_has_is_what_it_defines(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(
+        "import os\nimport sys as system\nfrom json import dumps\ndef make(): pass\nclass Net: pass\n"
+    )
+    with pytest.raises(RequestError, match=r"no 'nope'; it has (Net, make|make, Net)$"):
+        load_callable(f"{file}:nope", "MODEL")
+    file.write_text("import os\nfrom json import dumps\n")
+    with pytest.raises(RequestError, match=r"no 'nope'; it has dumps$"):
+        load_callable(f"{file}:nope", "MODEL")
+    with pytest.raises(RequestError, match=r"no 'nope'; it has nothing public$"):
+        load_callable("math:pi.nope", "MODEL")
+
+
+@pytest.mark.parametrize("place", [f"{'a' * 300}.py", "~nobody-of-that-name/net.py", "loop.py"])
+def test_places_where_no_file_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop.py").symlink_to("loop.py")
+    with pytest.raises(RequestError, match="no file "):
+        load_callable(f"{place}:make", "MODEL")

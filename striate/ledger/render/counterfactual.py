@@ -12,7 +12,7 @@ from rich.text import Text
 
 from striate.ledger.account import Ledger
 from striate.ledger.render.numbers import factor, short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell
 from striate.ledger.view import Line
 
 #: From this many columns on, layers' counts are written out.
@@ -79,7 +79,7 @@ def layers(shown: Sequence[Line], width: int) -> Table:
         steps = (layer.dense_params or 0, layer.connections or 0, layer.weights)
         dense, local, shared = (_length(count, most, room) for count in steps)
         bar = "█" * shared + "▒" * (local - shared) + "░" * (dense - max(local, shared))
-        name = plain(layer.name or "(model)") + (f" ×{line.times}" if line.times > 1 else "")
+        name = cell(layer.name or "(model)") + (f" ×{line.times}" if line.times > 1 else "")
         table.add_row(
             Text(name),
             *(f"{count:,}" if width >= _WIDE else short(count) for count in steps),

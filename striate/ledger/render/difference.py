@@ -13,7 +13,7 @@ from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render import changes
 from striate.ledger.render.numbers import short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell
 from striate.ledger.render.words import verdict
 
 _STYLES = {"added": "green", "removed": "red", "changed": "yellow", "renamed": "cyan"}
@@ -38,7 +38,7 @@ def render(found: Difference, gates: Sequence[Gate] = ()) -> RenderableType:
 def _totals(found: Difference) -> Table:
     before, _ = changes.titles(found)
     table = Table(
-        title=Text(plain(f"against {before}")),
+        title=Text(cell(f"against {before}")),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -67,8 +67,8 @@ def _rows(rows: Sequence[changes.Shown]) -> Table:
     for row in rows:
         table.add_row(
             Text(row.change, style=_STYLES[row.change]),
-            Text(plain(" → ".join(row.names)) + row.repeated),
-            Text(plain(" → ".join(row.kinds))),
+            Text(" → ".join(map(cell, row.names)) + row.repeated),
+            Text(" → ".join(map(cell, row.kinds))),
             changes.move(row.params),
             " → ".join(map(short, row.macs)),
         )

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from striate.ledger.account import Ledger
 from striate.ledger.render.numbers import factor, shape, short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell, plain
 from striate.ledger.rows import Layer
 from striate.ledger.view import ORDERS, Selection
 
@@ -52,7 +52,7 @@ class _Column:
 def table(ledger: Ledger, selection: Selection, width: int, extra: Sequence[str] = ()) -> Table:
     """`extra`: of `ORDERS`, what else has a column. `width` is the number of columns there are."""
     layers = [line.layer for line in selection.lines]
-    name = _Column("layer", tuple(plain(layer.name or "(model)") for layer in layers), False)
+    name = _Column("layer", tuple(cell(layer.name or "(model)") for layer in layers), False)
     kind = _Column("kind", tuple(_kind(layer) for layer in layers), False)
     times = tuple(f"×{line.times}" if line.times > 1 else "" for line in selection.lines)
     counts = [
@@ -90,7 +90,7 @@ def table(ledger: Ledger, selection: Selection, width: int, extra: Sequence[str]
             counts = [brief if column.head == "params" else column for column in counts]
             name_width = max(_LEAST, width - _GAP - kind_width - _room(counts))
     built = Table(
-        title=Text(plain(ledger.name)),
+        title=Text(cell(ledger.name)),
         caption=caption(ledger, selection, extra),
         box=box.SIMPLE_HEAD,
         title_justify="left",
@@ -133,7 +133,7 @@ def caption(ledger: Ledger, selection: Selection, extra: Sequence[str] = ()) -> 
         pattern, rows = plain(selection.pattern), sum(line.times for line in selection.lines)
         said.append(f"{rows} of {selection.of} rows are like {pattern}")
         if not rows:
-            kinds = dict.fromkeys(plain(layer.type) for layer in ledger.layers)
+            kinds = dict.fromkeys(cell(layer.type) for layer in ledger.layers)
             said.append(f"the kinds are {', '.join(kinds)}")
     if any(line.times > 1 for line in selection.lines):
         said.append("×N: N blocks alike, the figures are of one")
@@ -152,9 +152,9 @@ def caption(ledger: Ledger, selection: Selection, extra: Sequence[str] = ()) -> 
 
 def _kind(layer: Layer) -> str:
     """With whose weights it uses, where it has none of its own, and whether it never ran."""
-    kind = plain(layer.type)
+    kind = cell(layer.type)
     if layer.shared_with and not layer.params and layer.connections is not None:
-        return f"{kind} = {plain(layer.shared_with[0])}"
+        return f"{kind} = {cell(layer.shared_with[0])}"
     return kind if layer.calls else f"{kind} (unused)"
 
 

@@ -12,7 +12,7 @@ from striate.ledger.gates import Gate
 from striate.ledger.render import changes
 from striate.ledger.render.layers import caption
 from striate.ledger.render.numbers import factor, shape, short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell, plain
 from striate.ledger.render.words import verdict
 from striate.ledger.rows import Layer
 from striate.ledger.view import View, select
@@ -25,7 +25,7 @@ def render(ledger: Ledger, view: View | None = None) -> str:
     rows = [
         (
             _name(layer) + (f" ×{times}" if times > 1 else ""),
-            text(layer.type),
+            text(cell(layer.type)),
             shape(layer.output_shape),
             f"{layer.params:,}",
             short(layer.macs),
@@ -63,8 +63,8 @@ def difference(found: Difference, growth_gates: Sequence[Gate] = ()) -> str:
         cells = [
             (
                 row.change,
-                " → ".join(text(name) for name in row.names) + row.repeated,
-                " → ".join(text(kind) for kind in row.kinds),
+                " → ".join(text(cell(name)) for name in row.names) + row.repeated,
+                " → ".join(text(cell(kind)) for kind in row.kinds),
                 changes.move(row.params),
                 " → ".join(map(short, row.macs)),
             )
@@ -94,7 +94,7 @@ def _remarks(ledger: Ledger, growth_gates: Sequence[Gate] = ()) -> Iterable[str]
 
 
 def _name(layer: Layer) -> str:
-    return text(layer.name or "(model)")
+    return text(cell(layer.name or "(model)"))
 
 
 def text(words: str) -> str:

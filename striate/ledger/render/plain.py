@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from striate.errors import clipped
+
 
 def plain(text: str) -> str:
     """On one line, with what would not be seen written out: control characters, ends of lines of every kind, marks
@@ -16,6 +18,15 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else _escape(sign) for sign in text)
+
+
+def cell(text: str) -> str:
+    """`plain`, for one cell of a table: the middle of a very long name is left out.
+
+    >>> len(cell("x" * 20_000))
+    200
+    """
+    return clipped(plain(text))
 
 
 def _escape(sign: str) -> str:

@@ -17,7 +17,7 @@ from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render import markdown, records
 from striate.ledger.render.numbers import short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell
 from striate.ledger.render.words import growth
 
 _HEAD = ("model", "limits", "params", "MACs", "peak")
@@ -80,7 +80,7 @@ def table(entries: Sequence[Entry]) -> RenderableType:
     for entry in entries:
         style = "" if all(gate.met for gate in entry.gates) else "bold red"
         name, limits, *figures = entry.cells()
-        found.add_row(Text(plain(name)), Text(limits, style=style), *figures)
+        found.add_row(Text(cell(name)), Text(limits, style=style), *figures)
     return Group(found, Text(f"{markdown.CONVENTION} MACs are of one example."))
 
 

@@ -14,7 +14,7 @@ from striate.ledger.account import Ledger
 from striate.ledger.gates import Gate
 from striate.ledger.render import counterfactual, layers
 from striate.ledger.render.numbers import short
-from striate.ledger.render.plain import plain
+from striate.ledger.render.plain import cell, plain
 from striate.ledger.render.steps import EXAMPLE, three_steps
 from striate.ledger.view import View, select
 
@@ -128,7 +128,7 @@ def _elementwise(ledger: Ledger) -> RenderableType:
     table.add_column("calls", justify="right")
     table.add_column("elements", justify="right")
     for work in ledger.elementwise:
-        table.add_row(Text(plain(work.operator)), f"{work.calls:,}", f"{work.elements:,}")
+        table.add_row(Text(cell(work.operator)), f"{work.calls:,}", f"{work.elements:,}")
     return Group(Text(words, style="bold"), table)
 
 
@@ -144,7 +144,9 @@ def _unsupported(ledger: Ledger) -> Table:
         table.add_column(name, overflow="fold")
     for entry in ledger.unsupported:
         table.add_row(
-            *(Text(plain(text)) for text in (entry.operator, entry.where, entry.effect)),
+            Text(cell(entry.operator)),
+            Text(cell(entry.where)),
+            Text(plain(entry.effect)),
             Text(", ".join(entry.metrics)),
         )
     return table
