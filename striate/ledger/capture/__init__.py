@@ -160,11 +160,15 @@ def _copy(
     notes = tuple(f"ran with the model's own {name}, which cannot be copied" for name in shared)
     cuda = sorted(device.index or 0 for device in devices if device.type == "cuda")
     state = random.getstate()
+    numpy = sys.modules.get("numpy")  # if the model uses it, it is loaded
+    numpys = None if numpy is None else numpy.random.get_state()
     try:
         with torch.random.fork_rng(devices=cuda), _default_device(on_meta):
             yield _Copy(twin, arguments, named, notes)
     finally:
         random.setstate(state)
+        if numpy is not None:
+            numpy.random.set_state(numpys)
 
 
 @contextmanager

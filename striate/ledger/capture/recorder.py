@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.ledger.capture.inputs import tensors
+from striate.ledger.capture.opened import OPENED
 from striate.ledger.capture.shapes import quick
 from striate.ledger.graph import Argument, Call, Graph, Module, Operator, Parameter, Tensor
 from striate.nn.functional import FUNCTIONS
@@ -25,20 +25,6 @@ _WHOLE: Mapping[Callable[..., Any], str] = {
     # On meta it would be taken apart, with scores between that no device keeps.
     torch.nn.functional.scaled_dot_product_attention: "striate.scaled_dot_product_attention",
     torch.ops.aten.scaled_dot_product_attention.default: "striate.scaled_dot_product_attention",
-}
-
-
-def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of PyTorch's whose inside a function mode sees too: the same code, that asks for no mode first."""
-    inside = {**function.__globals__, "has_torch_function": lambda _: False}
-    copy = FunctionType(function.__code__, inside, function.__name__, function.__defaults__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-#: Functions that are made of others in `_WHOLE`.
-_OPENED: Mapping[Callable[..., Any], Callable[..., Any]] = {
-    function: _opened(function) for function in [torch.nn.functional.multi_head_attention_forward]
 }
 
 
@@ -270,9 +256,9 @@ class _FunctionMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._recorder.hidden:
             return func(*args, **kwargs)
-        if func in _OPENED:
+        if func in OPENED:
             with self:
-                return _OPENED[func](*args, **kwargs)
+                return OPENED[func](*args, **kwargs)
         name = _WHOLE.get(func)
         if name is None:
             return func(*args, **kwargs)
