@@ -176,6 +176,16 @@ class _Ledger:
             )
         self._assign_parameters()
         self._add_saved()
+        for index in graph.packed:
+            record = graph.modules[index]
+            where = record.name or f"the model ({record.type})"
+            entry = Unsupported(
+                "packed weights",
+                where,
+                "how many there are is not known",
+                ("params", "weight_bytes"),
+            )
+            self.unsupported.setdefault((entry.operator, where), entry)
         seen = receptive.receptive_fields(graph, self.readings)
         holders = self._holders()
         layers = tuple(self._finish(draft, seen, holders) for draft in self._ordered())

@@ -105,8 +105,9 @@ def _run(
 ) -> Graph:
     """The forward pass in evaluation mode, recorded."""
     with _copy(model, inputs, keywords, on_meta) as copy, torch.no_grad():
-        copy.twin.eval()
-        recorder = Recorder(model, copy.twin)
+        for module in copy.twin.modules():  # what `eval` does, also where a module is in itself
+            module.training = False
+        recorder = Recorder(model, copy.twin, on_meta=on_meta)
         for tensor in tensors([*copy.arguments, *copy.named.values()]):
             recorder.graph_inputs.append(recorder.number(tensor))
         try:
