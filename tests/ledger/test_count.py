@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from ledger_golden import FOLDER, document
 from ledger_networks import NETWORKS, Distances, Functional
 from torch import Tensor, nn
@@ -216,6 +218,21 @@ def test_a_forward_that_needs_values_runs_on_real_tensors_and_says_so() -> None:
     assert "(floats normally distributed from seed 0, integers and booleans zero)" in found.notes[0]
     assert found.notes[0].endswith("another branch may cost more or less")
     assert (model.calls, model.last) == (0, None)
+
+
+@given(batch=st.integers(1, 3), tokens=st.integers(2, 6), hidden=st.integers(1, 4))
+def test_tokens_are_positions_and_steps_are_not_connected(
+    batch: int, tokens: int, hidden: int
+) -> None:
+    linear = count(nn.Linear(4, hidden), (batch, tokens, 4)).layers[0]
+    assert (linear.locality_factor, linear.sharing_factor) == (tokens, tokens)
+    for kind in (nn.RNN, nn.GRU, nn.LSTM):
+        steps = count(kind(4, hidden, batch_first=True), (batch, tokens, 4)).layers[0]
+        assert (steps.locality_factor, steps.sharing_factor) == (1, tokens)
+        assert steps.connections == tokens * steps.weights
+    words = count(nn.Embedding(9, hidden), torch.zeros(batch, tokens, dtype=torch.long)).layers[0]
+    assert (words.params, words.macs, words.connections) == (9 * hidden, 0, None)
+    assert words.locality_factor is words.sharing_factor is None
 
 
 class ChoosesByValue(nn.Module):
