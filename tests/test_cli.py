@@ -250,6 +250,22 @@ WRONG: list[tuple[str, str]] = [
         r"--against main:base.json: git says: .*striate count zoo:mlp --format json > base.json, and",
     ),
     ("count zoo:mlp --against net.json", r"--against net.json: "),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:make",
+        r"count: --against net.py:make: the model's forward raised RuntimeError: .*mat1",
+    ),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:bad_forward",
+        r"count: --against net.py:bad_forward: the model's forward raised .*net\.py:\d+",
+    ),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:raises",
+        r"count: --against net.py:raises: the factory raised KeyError: 'depth'",
+    ),
+    ("count zoo:mlp --against zoo:mpl", r"count: --against zoo:mpl: no such network"),
+    ("count zoo:mlp --against nowhere.onnx", r"count: --against nowhere.onnx: there is no such"),
+    ("count zoo:mlp --against net.py:make", r"count: --input is missing: .*net.py:make takes"),
+    ("count zoo:mlp --input 1xa --against zoo:mlp", r"count: --input 1xa: expected sizes"),
     ("count zoo:mlp --batch-dim 1", r"--batch-dim 1: expected 0 or none"),
     ("count zoo:mlp --model-arg hidden", r"--model-arg hidden: expected KEY=VALUE"),
     ("count zoo:mlp --model-arg hiden=3", r"--model-arg hiden: .*hidden"),

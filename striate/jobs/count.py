@@ -7,7 +7,8 @@ import math
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError, UserCodeError
+from striate.errors import MissingExtra, RequestError, UserCodeError
 from striate.jobs.files import count_file, is_file
 from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
@@ -150,10 +151,14 @@ def _percent(request: CountRequest) -> Fraction | None:
 
 
 def _baseline(request: CountRequest, against: str) -> Ledger:
-    """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
+    """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs.
+
+    What is wrong with the other network is said to be of that one.
+    """
     if not against.endswith(".json"):
         other = replace(request, model=against, model_args={})
-        return _ledger(other, None if is_file(against) else _network(other))
+        with _of_the_other(against):
+            return _ledger(other, None if is_file(against) else _network(other))
     path = Path(against)
     if path.is_file():
         return read(path.read_bytes(), against)
@@ -171,6 +176,20 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
             f"--against {against}: git says: {reason}; {_how_to_make(request, name)}, and commit it"
         )
     return read(shown.stdout, against)
+
+
+@contextmanager
+def _of_the_other(against: str) -> Iterator[None]:
+    try:
+        yield
+    except MissingExtra:  # its message names what needs the extra
+        raise
+    except RequestError as error:
+        kind = UserCodeError if isinstance(error, UserCodeError) else RequestError
+        text = str(error).removeprefix(f"MODEL {against}: ")
+        if text.startswith("--input"):  # wrong for either
+            raise
+        raise kind(f"--against {against}: {text}") from error
 
 
 def _how_to_make(request: CountRequest, path: str) -> str:

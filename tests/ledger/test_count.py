@@ -12,6 +12,8 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from ledger_golden import FOLDER, document
 from ledger_networks import NETWORKS, Distances, Functional
 from torch import Tensor, nn
@@ -214,7 +216,70 @@ def test_a_forward_that_needs_values_runs_on_real_tensors_and_says_so() -> None:
     assert found.totals.macs == 18
     assert "real tensors" in found.notes[0]
     assert "item()" in found.notes[0]
+    assert "(floats normally distributed from seed 0, integers and booleans zero)" in found.notes[0]
+    assert found.notes[0].endswith("another branch may cost more or less")
     assert (model.calls, model.last) == (0, None)
+
+
+@given(batch=st.integers(1, 3), tokens=st.integers(2, 6), hidden=st.integers(1, 4))
+def test_tokens_are_positions_and_steps_are_not_connected(
+    batch: int, tokens: int, hidden: int
+) -> None:
+    linear = count(nn.Linear(4, hidden), (batch, tokens, 4)).layers[0]
+    assert (linear.locality_factor, linear.sharing_factor) == (tokens, tokens)
+    for kind in (nn.RNN, nn.GRU, nn.LSTM):
+        steps = count(kind(4, hidden, batch_first=True), (batch, tokens, 4)).layers[0]
+        assert (steps.locality_factor, steps.sharing_factor) == (1, tokens)
+        assert steps.connections == tokens * steps.weights
+    words = count(nn.Embedding(9, hidden), torch.zeros(batch, tokens, dtype=torch.long)).layers[0]
+    assert (words.params, words.macs, words.connections) == (9 * hidden, 0, None)
+    assert words.locality_factor is words.sharing_factor is None
+
+
+class ChoosesByValue(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.large = nn.Linear(3, 1), nn.Linear(3, 7)
+
+    def forward(self, x: Tensor, which: Tensor | None = None) -> Tensor:
+        high = x.sum().item() > 0 if which is None else bool(which)
+        return self.large(x) if high else self.small(x)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "macs", "words"),
+    [
+        ((torch.ones(1, 3),), 21, "the values given"),
+        ((-torch.ones(1, 3),), 3, "the values given"),
+        (((1, 3), torch.tensor(True)), 21, "the values given where there are any, else floats"),
+        (((1, 3), torch.empty((), dtype=torch.bool, device="meta")), 3, "floats normally"),
+    ],
+)
+def test_the_note_says_whose_values_chose_the_branch(inputs: Any, macs: int, words: str) -> None:
+    found = count(ChoosesByValue(), *inputs)
+    assert found.totals.macs == macs
+    assert found.notes[0].startswith(f"ran on real tensors ({words}")
+
+
+@pytest.mark.parametrize("batch_dim", [0, None])
+@pytest.mark.parametrize(
+    "text", ["1x3x64x64", "1X3×64*64", "(1, 3, 64, 64)", "[1,3,64,64,]", " 1 3 64 64 "]
+)
+def test_a_text_is_no_shape(text: str, batch_dim: int | None) -> None:
+    for inputs, keywords in (((text,), {}), (([text],), {}), ((), {"x": text})):
+        with pytest.raises(RequestError, match=r"a text is no shape") as caught:
+            count(nn.Conv2d(3, 1, 3), *inputs, keywords=keywords, batch_dim=batch_dim)
+        assert "give the tuple (1, 3, 64, 64)" in str(caught.value)
+
+
+def test_a_text_beside_a_shape_is_an_argument_of_the_forward() -> None:
+    class Takes(nn.Module):
+        def forward(self, x: Tensor, mode: str) -> Tensor:
+            return x if mode == "3x3" else x @ x
+
+    assert count(Takes(), (2, 2), "3x3").totals.macs == 0
+    with pytest.raises(RequestError, match=r"no tensor and no shape; give an example tensor"):
+        count(nn.Linear(3, 2), "abc")
 
 
 def test_what_cannot_be_copied_is_shared_and_said() -> None:
