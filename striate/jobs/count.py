@@ -104,6 +104,8 @@ def count_named(request: CountRequest) -> Counted:
     """The ledger of what was named. A budget that is a share is one of the network compared with."""
     if request.sites:
         _sites().require_module(request.model)
+    if request.training and is_file(request.model):
+        raise RequestError(_as_exported(request.model))
     budgets = [parse_budget(text) for text in request.budget]
     percent = _percent(request)
     before = None if request.against is None else _baseline(request, request.against)
@@ -156,7 +158,8 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
     What is wrong with the other network is said to be of that one.
     """
     if not against.endswith(".json"):
-        other = replace(request, model=against, model_args={})
+        training = request.training and not is_file(against)
+        other = replace(request, model=against, model_args={}, training=training)
         with _of_the_other(against):
             return _ledger(other, None if is_file(against) else _network(other))
     path = Path(against)
@@ -240,8 +243,22 @@ def _ledger(request: CountRequest, network: Network | None) -> Ledger:
             name=request.model,
         )
     except UserCodeError as error:
-        hint = _batch_hint(request, positional)
+        hint = _integer_hint(str(error), network) or _batch_hint(request, positional)
         raise UserCodeError(f"{error}{hint}") from error
+
+
+# What embeddings, indexing and `one_hot` say of an input that is no integer.
+_WANTS_INTEGERS = re.compile(r"scalar types: Long|used as indices must be long|type LongTensor")
+
+
+def _integer_hint(wrong: str, network: Network) -> str:
+    """An input without a type is of floats, which number no tokens."""
+    _, positional, keywords = network
+    given = [*(("", tensor) for tensor in positional), *((f"{k}=", t) for k, t in keywords.items())]
+    floats = [f"{name}{dimensions(t.shape)}" for name, t in given if t.is_floating_point()]
+    if not floats or not _WANTS_INTEGERS.search(wrong):
+        return ""
+    return f"; --input {floats[0]}:int64 gives integers"
 
 
 def _batch_hint(request: CountRequest, positional: Sequence[Tensor]) -> str:
@@ -257,11 +274,24 @@ def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:
     if Path(request.model).is_dir() and has_run(request.model):
         if request.model_args:
             raise RequestError(f"--model-arg: {request.model} is a run directory and has its own")
-        from striate.jobs.load import load  # torch.export, which nothing else here needs
+        # torch.export, which nothing else here needs
+        from striate.jobs.load import load
+        from striate.reduce.program import ProgramModule
 
-        return load(request.model), run_shape(Path(request.model))
+        network = load(request.model)
+        if request.training and isinstance(network, ProgramModule):
+            raise RequestError(_as_exported(request.model))
+        return network, run_shape(Path(request.model))
+    if request.model.endswith(".json"):
+        raise RequestError(
+            f"MODEL {request.model}: a saved ledger is for --against: striate count MODEL --against {request.model}"
+        )
     source = resolve_model(request.model, request.model_args)
     return source.build(), source.input_shape
+
+
+def _as_exported(name: str) -> str:
+    return f"--training: {name} is a program that runs as it was exported; give the model in code"
 
 
 def run_shape(directory: Path) -> tuple[int, ...]:
@@ -277,7 +307,7 @@ def _inputs(
         if shape is None:
             raise RequestError(
                 f"--input is missing: give the shape that {request.model} takes, batch first, "
-                "for example --input 1x3x224x224"
+                "for example --input 1x3x224x224, or 1x50:int64 for a text of 50 tokens"
             )
         batch = (1,) if request.batched else ()
         return [torch.empty(*batch, *shape, device="meta")], {}
@@ -303,8 +333,9 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
         dtype = found["dtype"] or "float32"
         if dtype not in _DTYPES:
             likely = nearest(dtype, _DTYPES)
+            hint = f"did you mean {likely}? There are" if likely else "expected"
             raise RequestError(
-                f"--input {text}: no type {dtype!r}; expected {likely or ', '.join(_DTYPES)}"
+                f"--input {text}: no type {dtype!r}; {hint} {', '.join(sorted(_DTYPES))}"
             )
         if min(sizes) < 1:
             raise RequestError(f"--input {text}: sizes must be at least 1, not {dimensions(sizes)}")
@@ -344,16 +375,24 @@ def shown(counted: Counted, form: str) -> str:
     elif form == "html":
         text = html.render(ledger, found, counted.growth)
     elif form == "md":
-        text = (
-            markdown.render(ledger, counted.view)
-            if found is None
-            else markdown.difference(found, counted.growth)
-        )
-        if counted.prospect is not None:
-            text += f"\n{_sites().markdown(counted.prospect)}"
+        heading = "" if found is not None else f"### {markdown.text(ledger.name)}\n\n"
+        text = heading + as_markdown(counted)
     else:
         text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def as_markdown(counted: Counted) -> str:
+    """What there is to say of it, below whatever names it."""
+    found = counted.difference
+    text = (
+        markdown.render(counted.ledger, counted.view)
+        if found is None
+        else markdown.difference(found, counted.growth)
+    )
+    if counted.prospect is not None:
+        text += f"\n{_sites().markdown(counted.prospect)}"
+    return text
 
 
 def full_document(counted: Counted) -> dict[str, object]:
