@@ -6,7 +6,6 @@ import json
 import math
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from striate.errors import MissingExtra, RequestError, UserCodeError
 from striate.jobs.files import count_file, is_file
+from striate.jobs.revision import in_revision
 from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
@@ -168,17 +168,8 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
     revision, colon, name = against.partition(":")
     if not colon:
         raise RequestError(f"--against {against}: no such file; {_how_to_make(request, against)}")
-    shown = subprocess.run(
-        ["git", "show", f"{revision}:./{name}" if not name.startswith("/") else against],
-        capture_output=True,
-        check=False,
-    )
-    if shown.returncode:
-        reason = " ".join(shown.stderr.decode(errors="replace").split())
-        raise RequestError(
-            f"--against {against}: git says: {reason}; {_how_to_make(request, name)}, and commit it"
-        )
-    return read(shown.stdout, against)
+    remedy = f"{_how_to_make(request, name)}, and commit it"
+    return read(in_revision(revision, name, f"--against {against}", remedy), against)
 
 
 @contextmanager
