@@ -13,7 +13,7 @@ from striate.cli.evaluate import evaluate
 from striate.cli.exits import FAULT, INTERRUPTED, OK, UNMET, WRONG, Interrupted
 from striate.cli.faults import logged
 from striate.cli.options import Version
-from striate.cli.output import complain
+from striate.cli.output import complain, escape_what_cannot_be_encoded
 from striate.cli.report import report
 from striate.cli.shrink import shrink
 from striate.errors import RequestError, UnreachableBudget
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     known = any(given[0] == command.__name__ for command in COMMANDS)
     where = f"striate {given[0]}" if known else "striate"
+    escape_what_cannot_be_encoded()
     try:
         code = app(args=given, prog_name="striate", standalone_mode=False)
         if code == INTERRUPTED:

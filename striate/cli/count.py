@@ -178,7 +178,7 @@ def _named(model: str, options: CountOptions, form: str, quiet: bool) -> tuple[i
     with results(form != "table") as out:
         counted = count_named(request)
         if form != "table":
-            out.print(shown(counted, form))
+            out.print(shown(counted, form), as_json=form == "json")
         elif not quiet:
             out.print(tables(counted, out.width))
     code, lines = exit_code(counted, options.allow_partial)
@@ -191,7 +191,7 @@ def _listed(options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequenc
     with results(form != "table") as out:
         outcomes = count_listed(options.only or (), **_asked(options))
         if form != "table":
-            out.print(shown_all(outcomes, form))
+            out.print(shown_all(outcomes, form), as_json=form == "json")
         elif not quiet and (len(outcomes) > 1 or outcomes[0].counted is not None):
             out.print(tables_of(outcomes, out.width))
     return exit_code_of(outcomes, options.allow_partial)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +74,62 @@ def test_a_revision_is_no_option_of_git(wrong: Wrong, here: Path) -> None:
 def test_where_git_is_not_installed(wrong: Wrong, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "git cannot be run" in wrong("zoo:mlp", "--against", "HEAD:ledger.json")
+
+
+NAMED = """
+from torch import nn
+
+
+
+
+class Größe(nn.Linear):
+    pass
+
+
+def named():
+    return nn.Sequential(Größe(2, 2))
+"""
+
+
+def striate(arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """`striate count` in a shell, whose redirections are part of `arguments`."""
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        f"{sys.executable} -m striate count {arguments}",
+        shell=True,
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": root} | environment,
+    )
+
+
+def test_an_encoding_that_has_not_all_signs() -> None:
+    Path("net.py").write_text(NAMED, encoding="utf-8")
+    for form in ("table", "csv", "json"):
+        done = striate(
+            f"net.py:named --input 1x2 --format {form}", PYTHONIOENCODING="ascii", PYTHONUTF8="0"
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        text = done.stdout.decode("ascii")
+        if form == "json":
+            assert json.loads(text)["layers"][0]["type"] == "Größe"
+        else:
+            assert "Gr\\xf6\\xdfe" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ("zoo:mlp >&-", 2, b"striate count: standard output is closed; "),
+        ("zoo:mlp --json >&-", 2, b"striate count: standard output is closed; "),
+        ("zoo:mlp --quiet >&-", 0, b""),
+        ("zoo:none 2>&-", 2, b""),
+        ("zoo:none 2>/dev/full", 2, b""),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(
+    arguments: str, code: int, complaint: bytes
+) -> None:
+    done = striate(arguments)
+    assert (done.returncode, done.stdout) == (code, b""), done.stderr
+    assert done.stderr.startswith(complaint)
+    assert done.stderr.count(b"\n") == bool(complaint)
