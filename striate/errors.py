@@ -72,3 +72,27 @@ def user_code(what: str) -> Iterator[None]:
         place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
         text = " ".join(str(error).split()) or "(no message)"
         raise UserCodeError(f"{what} raised {type(error).__name__}: {text}{place}") from error
+
+
+def clipped(text: str, most: int = 200) -> str:
+    """The text without its middle where it is longer than `most` characters, as no message or table has room for it.
+
+    >>> clipped("1234567890", 5), clipped("12345", 5)
+    ('12…90', '12345')
+    """
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}…{text[len(text) - (most - 1) // 2 :]}"
+
+
+def refuse_long(option: str, text: str, most: int = 200) -> None:
+    """Raise RequestError for a value that is longer than any that is meant: Python itself refuses long numbers.
+
+    >>> refuse_long("--budget", "1" * 5000)
+    Traceback (most recent call last):
+    striate.errors.RequestError: --budget 111111111111111…11111111111111: has 5,000 characters; expected at most 200
+    """
+    if len(text) > most:
+        raise RequestError(
+            f"{option} {clipped(text, 30)}: has {len(text):,} characters; expected at most {most}"
+        )

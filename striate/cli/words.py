@@ -23,7 +23,7 @@ def pairs(texts: Sequence[str] | None) -> Mapping[str, object]:
             raise RequestError(f"--model-arg {text}: expected KEY=VALUE, such as hidden=512")
         try:
             found[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[key] = value
     return found
 

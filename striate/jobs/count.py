@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import MissingExtra, RequestError, UserCodeError
+from striate.errors import MissingExtra, RequestError, UserCodeError, refuse_long
 from striate.jobs.files import count_file, is_file
-from striate.jobs.revision import in_revision
+from striate.jobs.revision import in_revision, saved_document
 from striate.ledger import Ledger, Probe, count, probe
 from striate.ledger import compare as comparing
 from striate.ledger.compare import Difference
@@ -144,6 +145,7 @@ def _percent(request: CountRequest) -> Fraction | None:
     text = request.max_growth
     if text is None:
         return None
+    refuse_long("--max-growth", text)
     if request.against is None:
         raise RequestError(f"--max-growth {text}: growth against what? give --against too")
     found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*%?", text.strip())
@@ -162,9 +164,9 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
         other = replace(request, model=against, model_args={}, training=training)
         with _of_the_other(against):
             return _ledger(other, None if is_file(against) else _network(other))
-    path = Path(against)
-    if path.is_file():
-        return read(path.read_bytes(), against)
+    saved = saved_document(against)
+    if saved is not None:
+        return read(saved, against)
     revision, colon, name = against.partition(":")
     if not colon:
         raise RequestError(f"--against {against}: no such file; {_how_to_make(request, against)}")
@@ -262,7 +264,7 @@ def _batch_hint(request: CountRequest, positional: Sequence[Tensor]) -> str:
 
 def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:
     """The model, and the shape of one example where it is known."""
-    if Path(request.model).is_dir() and has_run(request.model):
+    if os.path.isdir(request.model) and has_run(request.model):
         if request.model_args:
             raise RequestError(f"--model-arg: {request.model} is a run directory and has its own")
         # torch.export, which nothing else here needs
@@ -315,6 +317,7 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
     positional: list[Tensor] = []
     keywords: dict[str, Tensor] = {}
     for text in texts:
+        refuse_long("--input", text)
         found = _INPUT.fullmatch(text.strip())
         if found is None:
             raise RequestError(

@@ -20,7 +20,7 @@ def is_file(text: str) -> bool:
     >>> is_file("net.onnx"), is_file("net.py:make")
     (True, False)
     """
-    return text.endswith(FILES)
+    return text.lower().endswith(FILES)
 
 
 def count_file(
@@ -33,7 +33,7 @@ def count_file(
     """
     path = Path(text).expanduser()
     try:
-        if text.endswith(".onnx"):
+        if text.lower().endswith(".onnx"):
             shapes = [tuple(one.shape) for one in positional]
             by_name = {name: tuple(one.shape) for name, one in named.items()}
             return account(read_onnx(path, shapes, by_name, batched=batched), text)

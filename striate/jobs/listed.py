@@ -98,6 +98,8 @@ def _toml(path: Path, where: str) -> Mapping[str, Any]:
         raise RequestError(f"{where}: cannot be read: {error.strerror}") from None
     except ValueError as error:  # TOML's own errors and those of its encoding
         raise RequestError(f"{where}: no TOML: {error}") from None
+    except RecursionError:
+        raise RequestError(f"{where}: no TOML that can be read: nested too deep") from None
 
 
 def _models(table: object, where: str) -> tuple[Listed, ...]:

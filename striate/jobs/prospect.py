@@ -36,7 +36,7 @@ _FILES = (".onnx", ".pt2")
 
 def require_module(name: str) -> None:
     """Raise RequestError where `name` is a file that can be counted only."""
-    if name.endswith(_FILES):
+    if name.lower().endswith(_FILES):
         raise RequestError(
             f"--sites: {name} can be counted, but not shrunk; give the model in code: zoo:NAME, "
             "package.module:factory, file.py:factory or a run directory"

@@ -1,10 +1,28 @@
-"""A file as it stands in a git revision."""
+"""A file as it stands in the working tree or in a git revision."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 from striate.errors import RequestError
+
+
+def saved_document(against: str) -> bytes | None:
+    """The content of the file that `--against` names; None where there is no such file.
+
+    Raises RequestError where it is no regular file (reading a pipe may never end) or cannot be read.
+    """
+    if os.path.lexists(against) and not os.path.isfile(against):
+        kind = "a directory" if os.path.isdir(against) else "no regular file"
+        raise RequestError(f"--against {against}: {kind}; give a ledger, saved as .json")
+    if not os.path.isfile(against):
+        return None
+    try:
+        return Path(against).read_bytes()
+    except OSError as error:
+        raise RequestError(f"--against {against}: cannot be read: {error.strerror}") from error
 
 
 def in_revision(revision: str, name: str, where: str, remedy: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from striate.errors import RequestError
+from striate.errors import RequestError, refuse_long
 
 #: What a budget's key means: the metric's name in code and in JSON.
 METRICS: Mapping[str, str] = {
@@ -98,6 +98,7 @@ def parse_budget(
     Traceback (most recent call last):
     striate.errors.RequestError: --budget macs=0: a budget must be more than zero; give for ...
     """
+    refuse_long(option, text)
     keys = tuple(METRICS) if allowed is None else tuple(key for key in METRICS if key in allowed)
     where = f"{option} {text}"
     key, separator, rest = text.strip().rpartition("=")

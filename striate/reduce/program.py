@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import warnings
 import zipfile
@@ -97,7 +98,13 @@ def read_program(
 
     The stacks are texts from the file, to look at only. `remedy` is for what this torch cannot read.
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a directory" if os.path.isdir(path) else "no regular file"
+        raise RequestError(f"{path}: {kind}; expected an exported program (.pt2)")
     try:
+        # Told from its end, before all of what may be gigabytes is read.
+        if os.path.exists(path) and not zipfile.is_zipfile(path):
+            raise RequestError(f"{path}: not an exported program: no zip archive; expected a .pt2 file")
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise RequestError(

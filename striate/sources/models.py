@@ -114,7 +114,7 @@ def resolve(
                 given.setdefault(key, value)
         _check_arguments(text, build, given)
         return ModelSource(text, given, True, zoo.input_shape(name, given), build)
-    if text.endswith(FILES):
+    if text.lower().endswith(FILES):
         raise RequestError(
             f"MODEL {text}: a network from a file can only be counted (striate count); name the function that"
             " builds it, and give its weights with --weights"

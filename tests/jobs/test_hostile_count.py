@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +134,61 @@ def test_standard_streams_that_are_closed_or_full(
     assert (done.returncode, done.stdout) == (code, b""), done.stderr
     assert done.stderr.startswith(complaint)
     assert done.stderr.count(b"\n") == bool(complaint)
+
+
+LONG = "1" * 5000
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--input", f"{LONG}x3"),
+        ("--input", "x".join("1" * 5000)),
+        ("--budget", LONG),
+        ("--budget", f"macs={LONG}%"),
+        ("--budget", f"1.{LONG}k"),
+        ("--max-growth", LONG, "--against", "zoo:mlp"),
+    ],
+)
+def test_numbers_of_thousands_of_digits(wrong: Wrong, arguments: tuple[str, ...]) -> None:
+    line = wrong("zoo:mlp", *arguments)
+    assert line.startswith(f"striate count: {arguments[0]} ")
+    assert LONG not in line
+
+
+def test_names_that_no_file_can_have(wrong: Wrong) -> None:
+    for model in ("a" * 300, "a\0b", f"{'a' * 300}.py:make", f"{'a' * 300}.onnx", f"{'a' * 300}.pt2"):
+        assert "striate count: MODEL " in wrong(model)
+    for against in (f"{'a' * 300}.json", "a\0b.json"):
+        assert "striate count: --against " in wrong("zoo:mlp", "--against", against)
+
+
+def test_a_configuration_nested_too_deep(wrong: Wrong) -> None:
+    Path("pyproject.toml").write_text("a = " + "[" * 100_000)
+    assert "pyproject.toml: no TOML" in wrong()
+    line = wrong("zoo:mlp", "--model-arg", f"hidden={'[' * 30_000}"[:900])
+    assert "--model-arg hidden" in line or "hidden" in line
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.onnx", "x.pt2"])
+def test_only_regular_files_are_read(wrong: Wrong, here: Path, name: str) -> None:
+    def refused() -> str:
+        return wrong("zoo:mlp", "--against", name) if name == "x.json" else wrong(name)
+
+    os.mkfifo(name)
+    assert "no regular file" in refused()
+    Path(name).unlink()
+    Path(name).mkdir()
+    assert "a directory" in refused()
+    Path(name).rmdir()
+    Path(name).symlink_to(name)
+    assert name in refused()
+
+
+@pytest.mark.parametrize("name", ["x.onnx", "x.pt2", "x.ONNX", "x.PT2"])
+def test_five_gigabytes_of_nothing_are_refused_at_once(wrong: Wrong, name: str) -> None:
+    with open(name, "wb") as file:
+        file.truncate(5 * 2**30)
+    start = time.monotonic()
+    assert f"MODEL {name}: " in wrong(name)
+    assert time.monotonic() - start < 5

@@ -7,6 +7,7 @@ external data is never opened. Nothing that the file says about sizes is taken o
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -80,8 +81,10 @@ def read_model(path: Path) -> tuple[ModelProto, tuple[str, ...]]:
     Raises `RequestError`, in one line, where it is missing, empty, damaged or no ONNX model, where a
     tensor's sizes do not go with its bytes, and where external data lies outside the file's folder.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise RequestError(f"{path}: a directory; give the .onnx file in it")
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe, say, that may never end
+        raise RequestError(f"{path}: no regular file; expected an ONNX model")
     try:
         with path.open("rb") as file:
             if not path.stat().st_size:
@@ -147,6 +150,8 @@ def _without_values(
         start = position
         key, position = _varint(data, position, end)
         number, form = key >> 3, key & 7
+        if not number:
+            raise _Damaged(f"a field without a number at byte {start:,} of a {kind}")
         if form == 2:
             length, body = _varint(data, position, end)
             position = body + length
