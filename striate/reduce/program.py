@@ -104,7 +104,9 @@ def read_program(
     try:
         # Told from its end, before all of what may be gigabytes is read.
         if os.path.exists(path) and not zipfile.is_zipfile(path):
-            raise RequestError(f"{path}: not an exported program: no zip archive; expected a .pt2 file")
+            raise RequestError(
+                f"{path}: not an exported program: no zip archive; expected a .pt2 file"
+            )
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise RequestError(

@@ -157,7 +157,13 @@ def test_numbers_of_thousands_of_digits(wrong: Wrong, arguments: tuple[str, ...]
 
 
 def test_names_that_no_file_can_have(wrong: Wrong) -> None:
-    for model in ("a" * 300, "a\0b", f"{'a' * 300}.py:make", f"{'a' * 300}.onnx", f"{'a' * 300}.pt2"):
+    for model in (
+        "a" * 300,
+        "a\0b",
+        f"{'a' * 300}.py:make",
+        f"{'a' * 300}.onnx",
+        f"{'a' * 300}.pt2",
+    ):
         assert "striate count: MODEL " in wrong(model)
     for against in (f"{'a' * 300}.json", "a\0b.json"):
         assert "striate count: --against " in wrong("zoo:mlp", "--against", against)
