@@ -24,8 +24,8 @@ import ledger_measure
 import ledger_table
 import local_machine
 import resident
-from ledger_networks import NETWORKS, Network
 from ledger_peers import PEERS, Peer
+from ledger_published import NETWORKS, Network
 from local import Journal, included, say, write_whole
 
 Row = dict[str, Any]

@@ -11,8 +11,8 @@ from typing import Any
 import resident
 import torch
 from ledger_formulas import EXACT, terms, total
-from ledger_networks import NETWORKS, Network
 from ledger_peers import PEERS, Peer, restore, silence
+from ledger_published import NETWORKS, Network
 from local_process import Died, in_a_process
 from torch import Tensor, nn
 

@@ -8,8 +8,8 @@ from math import log
 from typing import Any
 
 from ledger_formulas import ACCOUNTS, EXACT, HALVES, TERMS, total
-from ledger_networks import NETWORKS, Network
 from ledger_peers import OURS, PEERS
+from ledger_published import NETWORKS, Network
 from local_statistics import Spread, best, median, paired
 
 DASH = "—"

@@ -83,6 +83,7 @@ def test_the_action_passes_and_fails_with_the_gates(job: Job) -> None:
     assert done.returncode == 0, done.stderr
     assert "::notice title=striate count zoo%3Amlp::params: 12,730 meets the limit" in done.stdout
     assert "| fc1 | Linear |" in job.summary.read_text()
+    assert job.summary.read_text().startswith("### zoo:mlp\n")
     assert job.calls[0] == [
         *("count", "--model-arg=hidden=16", "--budget=13k", "--budget=macs=1M"),
         *("--format", "github", "--", "zoo:mlp"),
@@ -124,8 +125,35 @@ def test_the_action_takes_another_command(job: Job) -> None:
 def test_the_action_says_what_is_wrong(job: Job) -> None:
     done = job.run(model="zoo:mpl")
     assert done.returncode == 2
-    assert done.stdout == "::error title=striate count::exit code 2; the log says what is wrong\n"
-    assert done.stderr.startswith("striate count: MODEL zoo:mpl: no such network"), done.stderr
+    (annotation,) = done.stdout.splitlines()
+    assert annotation.startswith(
+        "::error title=striate count zoo%3Ampl::MODEL zoo:mpl: no such network"
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("striate count: MODEL zoo:mpl: no such network")
+    assert job.summary.read_text() == f"### striate count\n\n    {line}\n"
+
+
+def test_the_action_shows_the_others_where_one_is_wrong(job: Job) -> None:
+    (job.place / "pyproject.toml").write_text(
+        '[tool.striate.count.models.a]\nmodel = "zoo:digits"\n'
+        '[tool.striate.count.models.b]\nmodel = "zoo:dijits"\n'
+    )
+    done = job.run()
+    assert done.returncode == 2
+    assert done.stdout.count("::error ") == 1
+    assert "::error title=striate count b::MODEL zoo:dijits" in done.stdout
+    assert "| a |  | 132,650 |" in job.summary.read_text()
+    assert "| b | NOT COUNTED: <code>MODEL zoo:dijits: no such network" in job.summary.read_text()
+
+
+def test_a_fault_is_annotated(job: Job) -> None:
+    job.striate_is("echo '::notice title=a::b'; exit 1")
+    done = job.run(model="zoo:digits")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1:] == [
+        "::error title=striate count::exit code 1; the log says what is wrong"
+    ]
     assert job.summary.read_text() == ""
     assert len(job.calls) == 1
 
@@ -220,3 +248,8 @@ def test_the_documents_use_the_action_and_the_hooks_as_they_are() -> None:
     assert uses
     for step in uses:
         assert set(step.get("with", {})) <= set(ACTION["inputs"]), step
+    installs = [step["run"] for step in steps if "pip install" in step.get("run", "")]
+    assert installs
+    for words in map(str.split, installs):
+        assert f"git+https://github.com/{uses[-1]['uses']}" in words
+        assert "striate" not in words, "the name in the index is someone else's"

@@ -250,6 +250,22 @@ WRONG: list[tuple[str, str]] = [
         r"--against main:base.json: git says: .*striate count zoo:mlp --format json > base.json, and",
     ),
     ("count zoo:mlp --against net.json", r"--against net.json: "),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:make",
+        r"count: --against net.py:make: the model's forward raised RuntimeError: .*mat1",
+    ),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:bad_forward",
+        r"count: --against net.py:bad_forward: the model's forward raised .*net\.py:\d+",
+    ),
+    (
+        "count zoo:mlp --input 1x28x28 --against net.py:raises",
+        r"count: --against net.py:raises: the factory raised KeyError: 'depth'",
+    ),
+    ("count zoo:mlp --against zoo:mpl", r"count: --against zoo:mpl: no such network"),
+    ("count zoo:mlp --against nowhere.onnx", r"count: --against nowhere.onnx: there is no such"),
+    ("count zoo:mlp --against net.py:make", r"count: --input is missing: .*net.py:make takes"),
+    ("count zoo:mlp --input 1xa --against zoo:mlp", r"count: --input 1xa: expected sizes"),
     ("count zoo:mlp --batch-dim 1", r"--batch-dim 1: expected 0 or none"),
     ("count zoo:mlp --model-arg hidden", r"--model-arg hidden: expected KEY=VALUE"),
     ("count zoo:mlp --model-arg hiden=3", r"--model-arg hiden: .*hidden"),
@@ -258,6 +274,27 @@ WRONG: list[tuple[str, str]] = [
     ("count net.py:make --input 1xax8", r"--input 1xax8: expected sizes"),
     ("count net.py:make --input 1x64:float23", r"--input 1x64:float23: no type"),
     ("count net.py:make --input 1x65", r"65"),
+    (
+        "count net.py:make",
+        r"--input is missing: .* --input 1x3x224x224, or 1x50:int64 for a text of 50 tokens$",
+    ),
+    (
+        "count net.py:make --input 1x64:int6",
+        r"no type 'int6'; did you mean int16\? There are .*int64",
+    ),
+    ("count net.py:make --input 1x64:long", r"no type 'long'; expected bfloat16, .*int64"),
+    ("count ledger.json", r"MODEL ledger.json: .* striate count MODEL --against ledger.json$"),
+    (
+        "count zoo:mlp --budget 1e6",
+        r"--budget 1e6: '1e6' is not an amount; expected digits .*\(k, K, M, G, T\)",
+    ),
+    ("count zoo:mlp --budget 100_000", r"'100_000' is not an amount; .* 1000000 or 1.5"),
+    ("count zoo:mlp --budget peak=1e6", r"unit \(B, kB, KB, MB, .*MiB.*\), for example peak=500KB"),
+    (
+        "count zoo:mlp --budget 150% --against zoo:mlp",
+        r"--budget 150%: .*; for growth, --max-growth 50% beside --against$",
+    ),
+    ("shrink net.py:make --data npz:digits.npz --budget 150%", r"and at most 100%$"),
     ("count zoo:mlp --budget 0", r"--budget 0: a budget must be more than zero"),
     ("count zoo:mlp --budget 5%", r"--budget 5%"),
     ("count nowhere.onnx", r"MODEL nowhere.onnx: there is no such file; expected an ONNX model"),
@@ -265,6 +302,11 @@ WRONG: list[tuple[str, str]] = [
         "count nowhere.pt2",
         r"MODEL nowhere.pt2: there is no such file; expected an exported program",
     ),
+    (
+        "count net.onnx --training",
+        r"--training: net.onnx is a program that runs as it was exported;",
+    ),
+    ("count net.pt2 --training", r"--training: net.pt2 is a program that runs as it was exported;"),
     ("count nowhere.onnx --model-arg a=1", r"--model-arg: nowhere.onnx is a file, and takes none"),
     (
         "shrink net.onnx --data npz:digits.npz --budget 5%",
@@ -527,6 +569,18 @@ def test_count_as_rows(call: Call) -> None:
     assert "| fc1 | Linear |" in out
 
 
+def test_a_wrong_request_is_annotated_too(call: Call, here: Path) -> None:
+    for wrong, title in (
+        (("zoo:a,b%",), "striate count zoo%3Aa%2Cb%25"),
+        (("zoo:mlp", "--depth", "2"), "striate count zoo%3Amlp"),
+        (("--depth", "2"), "striate count"),
+        ((), "striate count"),
+    ):
+        code, out, err = call("count", *wrong, "--format", "github")
+        said = one_line(err).removeprefix("striate count: ")
+        assert (code, out) == (2, f"::error title={title}::{said.replace('%', '%25')}\n")
+
+
 def test_count_with_named_inputs(call: Call, here: Path) -> None:
     for given in ("1x64", "7x1x8x8:float32"):
         code, out, _ = call("count", "net.py:make", "--input", given, "--json")
@@ -565,6 +619,29 @@ def test_count_hints_at_a_missing_batch(call: Call, here: Path) -> None:
     code, _, err = call("count", "zoo:digits", "--input", "1x1x9x9")
     assert code == 2
     assert "the first size" not in one_line(err)
+
+
+@pytest.mark.parametrize(
+    ("forward", "given", "hint"),
+    [
+        ("self.table(x)", "1x5", "1x5:int64"),
+        ("self.table.weight[x]", "2x7", "2x7:int64"),
+        ("nn.functional.one_hot(x, 5)", "x=1x5", "x=1x5:int64"),
+    ],
+)
+def test_count_hints_at_integers(
+    call: Call, here: Path, forward: str, given: str, hint: str
+) -> None:
+    Path("text.py").write_text(
+        "from torch import nn\n\n\nclass Text(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.table = nn.Embedding(10, 4)\n\n"
+        f"    def forward(self, x):\n        return {forward}\n"
+    )
+    code, _, err = call("count", "text.py:Text", "--input", given)
+    assert code == 2
+    assert one_line(err).endswith(f"; --input {hint} gives integers")
+    code, _, err = call("count", "text.py:Text", "--input", hint)
+    assert (code, err) == (0, "")
 
 
 def test_json_is_alone_on_standard_output(call: Call, here: Path) -> None:

@@ -48,19 +48,9 @@ RULES = (
 )
 
 #: What is said of one network: where pyproject.toml lists several, it stands there.
-OF_ONE_NETWORK = (
-    "--input",
-    "--model-arg",
-    "--batch-dim",
-    "--budget",
-    "--against",
-    "--max-growth",
-    "--sites",
-    "--probe",
-    "--training",
-    *_MORE,
-    *_ROWS,
-)
+OF_THE_LIST = ("--input", "--model-arg", "--batch-dim", "--budget", "--against", "--max-growth")
+#: What is asked of one network, given as MODEL or picked from the list.
+OF_ONE_NETWORK = ("--sites", "--probe", "--training", *_MORE, *_ROWS)
 
 
 def check(model: str | None, given: Mapping[str, Any]) -> None:
@@ -70,15 +60,17 @@ def check(model: str | None, given: Mapping[str, Any]) -> None:
     >>> check("zoo:mlp", {"--sites": True, "--format": "csv"})
     Traceback (most recent call last):
     striate.errors.RequestError: --format csv: has no sites; take table, json or md with --sites
+    >>> check(None, {"--depth": 2, "--only": ["small"]})
     >>> check(None, {"--depth": 2})
     Traceback (most recent call last):
-    striate.errors.RequestError: --depth: is for one network; give MODEL too, or write it in pyproject.toml, ...
+    striate.errors.RequestError: --depth: is for one network; give MODEL, or one --only NAME
     """
     _known(given)
     if model is None:
         _belongs_to_the_list(given)
-        return
-    if "--only" in given:
+        if len(set(given.get("--only", ()))) != 1:
+            _is_of_several(given)
+    elif "--only" in given:
         raise RequestError(
             f"--only {given['--only'][0]}: selects from pyproject.toml; leave out MODEL {model}"
         )
@@ -95,12 +87,19 @@ def _known(given: Mapping[str, Any]) -> None:
 
 
 def _belongs_to_the_list(given: Mapping[str, Any]) -> None:
-    for option in OF_ONE_NETWORK:
+    for option in OF_THE_LIST:
         if given.get(option, "") != "":  # an empty text says nothing of any network
             raise RequestError(
                 f"{option}: is for one network; give MODEL too, or write it in pyproject.toml, "
                 "below [tool.striate.count.models.NAME]"
             )
+
+
+def _is_of_several(given: Mapping[str, Any]) -> None:
+    named = f"--format {given['--format']}" if given.get("--format") == "html" else None
+    option = next((option for option in OF_ONE_NETWORK if option in given), named)
+    if option is not None:
+        raise RequestError(f"{option}: is for one network; give MODEL, or one --only NAME")
 
 
 def _fits(formats: Sequence[str], given: Mapping[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from striate.cli.groups import given, spread
 from striate.cli.options import CommonOptions, ModelArg
 from striate.cli.output import complain, results
 from striate.cli.words import pairs
+from striate.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -123,22 +124,46 @@ def count(
 
     Example: striate count zoo:article
     """
-    check(model, given(options, common))
     form = "json" if common.json_ else options.format_
-    code, lines = (
-        _listed(options, form, common.quiet)
-        if model is None
-        else _named(model, options, form, common.quiet)
-    )
+    try:
+        check(model, given(options, common))
+        code, lines = (
+            _listed(options, form, common.quiet)
+            if model is None
+            else _named(model, options, form, common.quiet)
+        )
+    except RequestError as error:
+        if form == "github":
+            _annotate(model, error)
+        raise
     for line in lines:
         complain(f"striate count: {line}")
     return code
 
 
-def _named(model: str, options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequence[str]]:
-    from striate.jobs.count import CountRequest, count_named, exit_code, faults, shown, tables
+def _annotate(model: str | None, wrong: RequestError) -> None:
+    from striate.ledger.render import workflow
+
+    with results(True) as out:
+        out.print(workflow.error(model or "", " ".join(str(wrong).split())))
+
+
+def _asked(options: CountOptions) -> Mapping[str, Any]:
+    """What is asked of a network besides its ledger, and what of it is shown."""
     from striate.ledger.render.table import More
     from striate.ledger.view import View
+
+    return {
+        "training": options.training,
+        "view": View(options.depth, options.sort, options.filter_, not options.unfold),
+        "more": More(options.elementwise, options.ideas),
+        "sites": options.sites,
+        "probe": options.probe,
+    }
+
+
+def _named(model: str, options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequence[str]]:
+    from striate.jobs.count import CountRequest, count_named, exit_code, faults, shown, tables
 
     request = CountRequest(
         model=model,
@@ -148,11 +173,7 @@ def _named(model: str, options: CountOptions, form: str, quiet: bool) -> tuple[i
         budget=tuple(options.budget or ()),
         against=options.against,
         max_growth=options.max_growth,
-        training=options.training,
-        view=View(options.depth, options.sort, options.filter_, not options.unfold),
-        more=More(options.elementwise, options.ideas),
-        sites=options.sites,
-        probe=options.probe,
+        **_asked(options),
     )
     with results(form != "table") as out:
         counted = count_named(request)
@@ -168,9 +189,9 @@ def _listed(options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequenc
     from striate.jobs.count_listed import count_listed, exit_code_of, shown_all, tables_of
 
     with results(form != "table") as out:
-        outcomes = count_listed(options.only or ())
+        outcomes = count_listed(options.only or (), **_asked(options))
         if form != "table":
             out.print(shown_all(outcomes, form), as_json=form == "json")
-        elif not quiet and any(outcome.counted for outcome in outcomes):
+        elif not quiet and (len(outcomes) > 1 or outcomes[0].counted is not None):
             out.print(tables_of(outcomes, out.width))
     return exit_code_of(outcomes, options.allow_partial)

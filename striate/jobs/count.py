@@ -7,7 +7,8 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from striate.errors import RequestError, UserCodeError, refuse_long
+from striate.errors import MissingExtra, RequestError, UserCodeError, refuse_long
 from striate.jobs.files import count_file, is_file
 from striate.jobs.revision import in_revision, saved_document
 from striate.ledger import Ledger, Probe, count, probe
@@ -104,6 +105,8 @@ def count_named(request: CountRequest) -> Counted:
     """The ledger of what was named. A budget that is a share is one of the network compared with."""
     if request.sites:
         _sites().require_module(request.model)
+    if request.training and is_file(request.model):
+        raise RequestError(_as_exported(request.model))
     budgets = [parse_budget(text) for text in request.budget]
     percent = _percent(request)
     before = None if request.against is None else _baseline(request, request.against)
@@ -152,10 +155,15 @@ def _percent(request: CountRequest) -> Fraction | None:
 
 
 def _baseline(request: CountRequest, against: str) -> Ledger:
-    """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs."""
+    """The ledger to compare with: saved, saved in a git revision, or counted now on the same inputs.
+
+    What is wrong with the other network is said to be of that one.
+    """
     if not against.endswith(".json"):
-        other = replace(request, model=against, model_args={})
-        return _ledger(other, None if is_file(against) else _network(other))
+        training = request.training and not is_file(against)
+        other = replace(request, model=against, model_args={}, training=training)
+        with _of_the_other(against):
+            return _ledger(other, None if is_file(against) else _network(other))
     saved = saved_document(against)
     if saved is not None:
         return read(saved, against)
@@ -164,6 +172,20 @@ def _baseline(request: CountRequest, against: str) -> Ledger:
         raise RequestError(f"--against {against}: no such file; {_how_to_make(request, against)}")
     remedy = f"{_how_to_make(request, name)}, and commit it"
     return read(in_revision(revision, name, f"--against {against}", remedy), against)
+
+
+@contextmanager
+def _of_the_other(against: str) -> Iterator[None]:
+    try:
+        yield
+    except MissingExtra:  # its message names what needs the extra
+        raise
+    except RequestError as error:
+        kind = UserCodeError if isinstance(error, UserCodeError) else RequestError
+        text = str(error).removeprefix(f"MODEL {against}: ")
+        if text.startswith("--input"):  # wrong for either
+            raise
+        raise kind(f"--against {against}: {text}") from error
 
 
 def _how_to_make(request: CountRequest, path: str) -> str:
@@ -214,8 +236,22 @@ def _ledger(request: CountRequest, network: Network | None) -> Ledger:
             name=request.model,
         )
     except UserCodeError as error:
-        hint = _batch_hint(request, positional)
+        hint = _integer_hint(str(error), network) or _batch_hint(request, positional)
         raise UserCodeError(f"{error}{hint}") from error
+
+
+# What embeddings, indexing and `one_hot` say of an input that is no integer.
+_WANTS_INTEGERS = re.compile(r"scalar types: Long|used as indices must be long|type LongTensor")
+
+
+def _integer_hint(wrong: str, network: Network) -> str:
+    """An input without a type is of floats, which number no tokens."""
+    _, positional, keywords = network
+    given = [*(("", tensor) for tensor in positional), *((f"{k}=", t) for k, t in keywords.items())]
+    floats = [f"{name}{dimensions(t.shape)}" for name, t in given if t.is_floating_point()]
+    if not floats or not _WANTS_INTEGERS.search(wrong):
+        return ""
+    return f"; --input {floats[0]}:int64 gives integers"
 
 
 def _batch_hint(request: CountRequest, positional: Sequence[Tensor]) -> str:
@@ -231,11 +267,24 @@ def _model(request: CountRequest) -> tuple[nn.Module, tuple[int, ...] | None]:
     if os.path.isdir(request.model) and has_run(request.model):
         if request.model_args:
             raise RequestError(f"--model-arg: {request.model} is a run directory and has its own")
-        from striate.jobs.load import load  # torch.export, which nothing else here needs
+        # torch.export, which nothing else here needs
+        from striate.jobs.load import load
+        from striate.reduce.program import ProgramModule
 
-        return load(request.model), run_shape(Path(request.model))
+        network = load(request.model)
+        if request.training and isinstance(network, ProgramModule):
+            raise RequestError(_as_exported(request.model))
+        return network, run_shape(Path(request.model))
+    if request.model.endswith(".json"):
+        raise RequestError(
+            f"MODEL {request.model}: a saved ledger is for --against: striate count MODEL --against {request.model}"
+        )
     source = resolve_model(request.model, request.model_args)
     return source.build(), source.input_shape
+
+
+def _as_exported(name: str) -> str:
+    return f"--training: {name} is a program that runs as it was exported; give the model in code"
 
 
 def run_shape(directory: Path) -> tuple[int, ...]:
@@ -251,7 +300,7 @@ def _inputs(
         if shape is None:
             raise RequestError(
                 f"--input is missing: give the shape that {request.model} takes, batch first, "
-                "for example --input 1x3x224x224"
+                "for example --input 1x3x224x224, or 1x50:int64 for a text of 50 tokens"
             )
         batch = (1,) if request.batched else ()
         return [torch.empty(*batch, *shape, device="meta")], {}
@@ -278,8 +327,9 @@ def parse_inputs(texts: Sequence[str]) -> tuple[list[Tensor], dict[str, Tensor]]
         dtype = found["dtype"] or "float32"
         if dtype not in _DTYPES:
             likely = nearest(dtype, _DTYPES)
+            hint = f"did you mean {likely}? There are" if likely else "expected"
             raise RequestError(
-                f"--input {text}: no type {dtype!r}; expected {likely or ', '.join(_DTYPES)}"
+                f"--input {text}: no type {dtype!r}; {hint} {', '.join(sorted(_DTYPES))}"
             )
         if min(sizes) < 1:
             raise RequestError(f"--input {text}: sizes must be at least 1, not {dimensions(sizes)}")
@@ -319,16 +369,24 @@ def shown(counted: Counted, form: str) -> str:
     elif form == "html":
         text = html.render(ledger, found, counted.growth)
     elif form == "md":
-        text = (
-            markdown.render(ledger, counted.view)
-            if found is None
-            else markdown.difference(found, counted.growth)
-        )
-        if counted.prospect is not None:
-            text += f"\n{_sites().markdown(counted.prospect)}"
+        heading = "" if found is not None else f"### {markdown.text(ledger.name)}\n\n"
+        text = heading + as_markdown(counted)
     else:
         text = document.written(full_document(counted))
     return text.removesuffix("\n")
+
+
+def as_markdown(counted: Counted) -> str:
+    """What there is to say of it, below whatever names it."""
+    found = counted.difference
+    text = (
+        markdown.render(counted.ledger, counted.view)
+        if found is None
+        else markdown.difference(found, counted.growth)
+    )
+    if counted.prospect is not None:
+        text += f"\n{_sites().markdown(counted.prospect)}"
+    return text
 
 
 def full_document(counted: Counted) -> dict[str, object]:

@@ -7,10 +7,19 @@ from collections.abc import Sequence
 from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from striate.errors import RequestError
-from striate.jobs.count import Counted, count_named, exit_code, full_document, shown, tables
+from striate.jobs.count import (
+    Counted,
+    as_markdown,
+    count_named,
+    exit_code,
+    faults,
+    full_document,
+    shown,
+    tables,
+)
 from striate.jobs.listed import Listed, find
 from striate.ledger.render import several, workflow
 from striate.ledger.render.document import written
@@ -32,15 +41,19 @@ class Outcome:
     error: str = ""
 
 
-def count_listed(only: Sequence[str] = (), start: Path | None = None) -> tuple[Outcome, ...]:
+def count_listed(
+    only: Sequence[str] = (), start: Path | None = None, **asked: Any
+) -> tuple[Outcome, ...]:
     """Count what the nearest pyproject.toml from `start` (here) upwards lists, or what `only` names of it.
 
+    `asked` are fields of `CountRequest` that the list has no keys for: what to look for besides, and what to show.
     As if striate ran where that file lies. A request that is wrong is the outcome of its model and no other's; where
     the list itself is wrong, nothing is counted: RequestError.
     """
     found = find(Path.cwd() if start is None else start).only(only)
     elsewhere = "" if found.folder == Path.cwd() else f" (in {os.path.relpath(found.folder)})"
-    return tuple(_outcome(listed, found.folder, elsewhere) for listed in found.models)
+    models = [replace(one, request=replace(one.request, **asked)) for one in found.models]
+    return tuple(_outcome(listed, found.folder, elsewhere) for listed in models)
 
 
 def _outcome(listed: Listed, folder: Path, elsewhere: str) -> Outcome:
@@ -62,19 +75,18 @@ def _called(counted: Counted, name: str) -> Counted:
 
 def tables_of(outcomes: Sequence[Outcome], width: int) -> RenderableType:
     """For a terminal: a line for each model, or all of it where there is only one."""
-    counted = [outcome.counted for outcome in outcomes if outcome.counted is not None]
+    counted, failed = _divided(outcomes)
     if len(outcomes) == len(counted) == 1:
         return tables(counted[0], width)
-    return several.table([_entry(one) for one in counted])
+    return several.table([_entry(one) for one in counted], failed)
 
 
 def shown_all(outcomes: Sequence[Outcome], form: str) -> str:
-    """As text: "json", "csv", "md" or "github"; without the last end of a line.
+    """As text: "json", "csv", "md" or "github", of one network also "html"; without the last end of a line.
 
-    RequestError for a form that is of one network only.
+    RequestError where there is nothing of that form to show.
     """
-    counted = [outcome.counted for outcome in outcomes if outcome.counted is not None]
-    failed = [(o.listed.name, o.error) for o in outcomes if o.counted is None]
+    counted, failed = _divided(outcomes)
     if form == "csv":
         return several.as_csv(one.ledger for one in counted).removesuffix("\n")
     if form == "md":
@@ -83,7 +95,11 @@ def shown_all(outcomes: Sequence[Outcome], form: str) -> str:
         lines = [shown(one, form) for one in counted]
         return "\n".join([*lines, *(workflow.error(name, why) for name, why in failed)])
     if form != "json":
-        raise RequestError(f"--format {form}: is for one network; give MODEL")
+        if len(outcomes) != 1:
+            raise RequestError(f"--format {form}: is for one network")
+        if failed:
+            raise RequestError(": ".join(failed[0]))
+        return shown(counted[0], form)
     return written(
         {
             "schema": SCHEMA,
@@ -94,8 +110,14 @@ def shown_all(outcomes: Sequence[Outcome], form: str) -> str:
     )
 
 
+def _divided(outcomes: Sequence[Outcome]) -> tuple[list[Counted], list[tuple[str, str]]]:
+    """What was counted, and the names of what was not, with the reasons."""
+    counted = [outcome.counted for outcome in outcomes if outcome.counted is not None]
+    return counted, [(one.listed.name, one.error) for one in outcomes if one.counted is None]
+
+
 def _entry(counted: Counted) -> Entry:
-    return Entry(counted.ledger, counted.difference, counted.growth)
+    return Entry(counted.ledger, counted.difference, counted.growth, as_markdown(counted))
 
 
 def exit_code_of(outcomes: Sequence[Outcome], allow_partial: bool) -> tuple[int, list[str]]:
@@ -109,5 +131,5 @@ def exit_code_of(outcomes: Sequence[Outcome], allow_partial: bool) -> tuple[int,
             continue
         code, said = exit_code(outcome.counted, allow_partial or outcome.listed.allow_partial)
         codes.append(code)
-        lines += [f"{name}: {line}" for line in said]
+        lines += [f"{name}: {line}" for line in (*faults(outcome.counted), *said)]
     return (2 if 2 in codes else max(codes)), lines

@@ -31,7 +31,7 @@ _KEPT_COLUMNS = ("stays as it is", "type", "params", "because")
 
 
 # What others wrote, to be counted and no more.
-_FILES = (".json", ".onnx", ".pt2")
+_FILES = (".onnx", ".pt2")
 
 
 def require_module(name: str) -> None:

@@ -113,7 +113,10 @@ def parse_budget(
     metric = METRICS[key]
     found = _AMOUNT.fullmatch(rest)
     if found is None:
-        raise RequestError(f"{where}: '{rest}' is not an amount; expected {_example(key)}")
+        raise RequestError(
+            f"{where}: '{rest}' is not an amount; expected digits such as 1000000 or 1.5, "
+            f"with or without a unit ({_listed_units(metric)}), for example {_example(key)}"
+        )
     number = Fraction(found["number"])
     if number == 0 or found["sign"] == "-":
         raise RequestError(
@@ -123,17 +126,18 @@ def parse_budget(
         if metric == "receptive_field":
             raise RequestError(f"{where}: a receptive field is a number of rows, for example 64")
         if number > 100:
+            # What has keys of its own knows no other network to grow from.
+            grown = f"; for growth, --max-growth {float(number) - 100:g}% beside --against"
             raise RequestError(
                 f"{where}: more than the whole network is no budget; "
-                "give more than 0% and at most 100%"
+                f"give more than 0% and at most 100%{grown if allowed is None else ''}"
             )
         return BudgetRequest(metric, text, option, percent=number)
     units = _units(metric)
     if found["unit"] not in units:
         raise RequestError(
             f"{where}: unknown unit '{found['unit']}'; expected "
-            f"{', '.join(name for name in units if name) or 'no unit'}, "
-            f"for example {_example(key)}"
+            f"{_listed_units(metric)}, for example {_example(key)}"
         )
     amount = number * units[found["unit"]]
     if amount.denominator != 1:
@@ -148,6 +152,10 @@ def _units(metric: str) -> Mapping[str, int]:
     if metric in _BYTE_METRICS:
         return _BYTE_UNITS
     return {"": 1} if metric == "receptive_field" else _COUNT_UNITS
+
+
+def _listed_units(metric: str) -> str:
+    return ", ".join(name for name in _units(metric) if name) or "no unit"
 
 
 def _example(key: str) -> str:

@@ -146,5 +146,7 @@ class Graph:
     notes: tuple[str, ...] = field(default=())
     #: (module, bytes kept for the backward pass), where that was asked for.
     saved: tuple[tuple[int, int], ...] | None = None
+    #: Modules that hold weights in objects of PyTorch's that do not show them (packed, quantised ones).
+    packed: tuple[int, ...] = ()
     #: Storages of what is computed from weights alone and kept: once, ahead of all forward passes.
     folded: frozenset[int] = frozenset()

@@ -8,6 +8,7 @@ listed is `Unknown`, and the ledger says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from math import prod
 from typing import TypeAlias
 
@@ -113,7 +114,13 @@ def _attention(operator: Operator) -> Effect:
         part if isinstance(part := named.get(name), Tensor) else tensor(operator, index)
         for index, name in enumerate(("query", "key", "value"))
     )
-    scores = prod(query.shape[:-1]) * key.shape[-2]
+    parts = [part.shape[:-2] for part in (query, key, value)]
+    if named.get("enable_gqa", operator.argument(7)):  # groups of heads have the same keys
+        parts = [part[:-1] for part in parts]
+    batch = prod(map(max, zip_longest(*(part[::-1] for part in parts), fillvalue=1)))
+    if named.get("enable_gqa", operator.argument(7)):
+        batch *= query.shape[-3]
+    scores = batch * query.shape[-2] * key.shape[-2]
     macs = scores * (query.shape[-1] + value.shape[-1])
     return Product((query, key, value), macs, scores)
 
@@ -286,5 +293,9 @@ RULES: Mapping[str, Rule] = {
     "aten.t": _permute,
     "aten.im2col": _moved("unfold"),
     "aten.unfold": _moved("unfold"),
+    **{
+        f"profiler._record_function_{name}": lambda operator: Plain(creates=True, works=False)
+        for name in ("enter", "enter_new", "exit")
+    },
     "striate.local_response_norm": lambda operator: ElementWise(),
 }

@@ -176,6 +176,16 @@ class _Ledger:
             )
         self._assign_parameters()
         self._add_saved()
+        for index in graph.packed:
+            record = graph.modules[index]
+            where = record.name or f"the model ({record.type})"
+            entry = Unsupported(
+                "packed weights",
+                where,
+                "how many there are is not known",
+                ("params", "weight_bytes"),
+            )
+            self.unsupported.setdefault((entry.operator, where), entry)
         seen = receptive.receptive_fields(graph, self.readings)
         holders = self._holders()
         layers = tuple(self._finish(draft, seen, holders) for draft in self._ordered())
@@ -258,21 +268,25 @@ class _Ledger:
         if isinstance(found, Unknown):
             self._cannot(reading, found.effect, found.metrics)
         elif isinstance(found, Product):
-            self._work(draft, found.macs, reading.per_example)
+            self._work(draft, reading, found.macs)
         elif isinstance(found, Pooling):
             before, after = draft.pooled or (0, 0)
             draft.pooled = (before + found.data.units, after + found.output.units)
         elif isinstance(found, Contraction):
-            self._work(draft, found.macs, reading.per_example)
+            self._work(draft, reading, found.macs)
             return self._connect(draft, reading, found) if reading.is_layer else None
         return None
 
-    def _work(self, draft: _Draft, macs: int, per_example: bool) -> None:
+    def _work(self, draft: _Draft, reading: Reading, macs: int) -> None:
         draft.macs += macs
-        if per_example and macs % self.batch == 0:
-            self.macs_per_example += macs // self.batch
-        else:
-            self.macs_per_example += macs
+        per_example = reading.per_example
+        if per_example and macs % self.batch:
+            self._cannot(
+                reading,
+                f"its work does not divide by the batch of {self.batch}",
+                ("macs", "flops", "connections", "dense_params", "pooling"),
+            )
+        self.macs_per_example += macs // self.batch if per_example else macs
 
     def _connect(self, draft: _Draft, reading: Reading, found: Contraction) -> int | None:
         for source in sorted(reading.sources):

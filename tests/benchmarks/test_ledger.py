@@ -14,8 +14,8 @@ import ledger_table
 import pytest
 import torch
 from ledger_formulas import ACCOUNTS, EXACT, HALVES, TERMS, terms, total
-from ledger_networks import FOLDER, NETWORKS, Network
 from ledger_peers import OURS, PEERS, Counted, Peer, restore, silence
+from ledger_published import FOLDER, NETWORKS, Network
 from local import Journal
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -8,7 +8,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from striate.cli.app import app
-from striate.cli.combinations import FORMATS, OF_ONE_NETWORK, RULES, check
+from striate.cli.combinations import FORMATS, OF_ONE_NETWORK, OF_THE_LIST, RULES, check
 from striate.cli.count import CountOptions
 from striate.cli.groups import given
 from striate.cli.options import CommonOptions
@@ -18,7 +18,8 @@ from striate.errors import RequestError
 OF_A_LIST = {"--format", "--allow-partial", "--only"}
 
 # "none" is a value that `--batch-dim` may have, and the rules look at no other's.
-some_options = st.sets(st.sampled_from(OF_ONE_NETWORK)).map(lambda s: dict.fromkeys(s, "none"))
+EITHER = (*OF_THE_LIST, *OF_ONE_NETWORK)
+some_options = st.sets(st.sampled_from(EITHER)).map(lambda s: dict.fromkeys(s, "none"))
 
 
 def declared() -> dict[str, object]:
@@ -38,12 +39,12 @@ def refused(model: str | None, options: dict[str, object]) -> bool:
 def test_every_option_is_of_one_network_or_of_a_list() -> None:
     """Whoever adds an option has to say which."""
     options = set(declared()) - {"--quiet", "--json", "--version"}
-    assert sorted(options) == sorted([*OF_ONE_NETWORK, *OF_A_LIST])
+    assert sorted(options) == sorted([*EITHER, *OF_A_LIST])
 
 
 def test_rules_name_options_and_formats_that_are() -> None:
     for rule in RULES:
-        assert set(rule.options) <= set(OF_ONE_NETWORK)
+        assert set(rule.options) <= set(EITHER)
         assert set(rule.formats) < set(FORMATS)
     assert declared()["--format"] == "|".join(FORMATS)
 
@@ -98,10 +99,28 @@ def test_no_further_option_makes_a_wrong_request_right(
     assert refused(model, {**fewer, **more, **json}) >= refused(model, fewer)
 
 
-@pytest.mark.parametrize("option", OF_ONE_NETWORK)
-def test_a_list_takes_no_option_of_one_network(option: str) -> None:
+@pytest.mark.parametrize("option", OF_THE_LIST)
+def test_what_the_list_says_is_not_said_beside_it(option: str) -> None:
     with pytest.raises(RequestError, match=f"^{option}: is for one network; give MODEL too"):
         check(None, {option: "none", "--only": ["a"]})
+
+
+@pytest.mark.parametrize("option", [*OF_ONE_NETWORK, "--format html"])
+def test_what_is_asked_of_one_network(option: str) -> None:
+    name, _, value = option.partition(" ")
+    for several in ({}, {"--only": ["a", "b"]}):
+        with pytest.raises(RequestError) as caught:
+            check(None, {name: value or 3, **several})
+        assert str(caught.value) == f"{option}: is for one network; give MODEL, or one --only NAME"
+    check(None, {name: value or 3, "--only": ["a"]})
+    check(None, {name: value or 3, "--only": ["a", "a"]})
+
+
+@for_all(some_options, st.sampled_from(FORMATS))
+def test_one_of_the_list_is_refused_what_a_model_is(options: dict[str, object], form: str) -> None:
+    asked = {name: value for name, value in options.items() if name in OF_ONE_NETWORK}
+    asked["--format"] = form
+    assert refused(None, {**asked, "--only": ["a"]}) == refused("zoo:mlp", asked)
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_every_form_has_every_model(here: Path) -> None:
     text = shown_all(outcomes, "md")
     assert "| large | 0 of 1 held; NOT MET: params | 37 |" in text
     assert "| unknown | 0 of 1 held; CANNOT BE JUDGED: macs | 20 | at least 16 |" in text
-    assert "- **wrong**: the model's forward raised" in text
+    assert "| wrong | NOT COUNTED: the model's forward raised" in text
     assert text.count("<details>") == text.count("</details>") == 3
     assert "- params: 37 does not meet the limit of 30" in text
     lines = shown_all(outcomes, "github").splitlines()
@@ -248,8 +248,42 @@ def test_every_form_has_every_model(here: Path) -> None:
         Console(file=stream, width=width).print(tables_of(outcomes, width))
         assert max(map(len, stream.getvalue().splitlines())) <= width
         assert re.search(r"good +2 held +30 ", stream.getvalue())
+        assert re.search(r"wrong +NOT COUNTED: the", stream.getvalue())
     with pytest.raises(RequestError, match="--format html: is for one network"):
         shown_all(outcomes, "html")
+
+
+def test_one_of_the_list_is_asked_as_a_network_is(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed(SEVERAL + '[tool.striate.count.models.conv]\nmodel = "zoo:keras-cnn"\n')
+
+    def said(*arguments: str, code: int = 0) -> str:
+        assert main(["count", *arguments]) == code
+        captured = capsys.readouterr()
+        assert (captured.err == "") == (code == 0)
+        return captured.out if code == 0 else captured.err
+
+    assert "94.7 % of the weights" in said("--only", "conv", "--sites")
+    assert "**good fit**" in said("--only", "conv", "--sites", "--format", "md")
+    assert json.loads(said("--only", "conv", "--sites", "--json"))["models"]["conv"]["sites"]
+    assert "claimed fields agree" in said("--only", "conv", "--probe")
+    assert "backward" in said("--only", "good", "--training")
+    totals = json.loads(said("--only", "good", "--training", "--json"))["models"]["good"]["totals"]
+    assert totals["saved_bytes"] is not None
+    whole, cut = (said("--only", "good", *more) for more in ((), ("--filter", "1")))
+    assert len(cut.splitlines()) < len(whole.splitlines())
+    markdown = said("--only", "good", "--only", "good", "--filter", "1", "--format", "md")
+    assert "| 1 | Linear |" in markdown
+    assert "| 0 | Linear |" not in markdown
+    page = said("--only", "conv", "--format", "html")
+    assert page.startswith("<!doctype html>")
+    assert "<title>conv" in page
+    line = said("--only", "wrong", "--format", "html", code=2)
+    assert line.startswith("striate count: wrong: the model's forward raised")
+    assert line.count("\n") == 1
+    line = said("--format", "html", code=2)
+    assert line.endswith("--format html: is for one network; give MODEL, or one --only NAME\n")
 
 
 def test_one_model_is_shown_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

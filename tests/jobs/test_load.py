@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from striate.errors import RequestError, UserCodeError
 from striate.jobs.api import shrink
+from striate.jobs.count import CountRequest, count_named
 from striate.jobs.load import load
 from striate.reduce.program import ProgramModule
 from striate.sources.models import resolve
@@ -59,6 +61,15 @@ def same(model: nn.Module, wanted: nn.Module) -> None:
     with torch.no_grad():
         for count in (1, 2, 30):
             torch.testing.assert_close(model(images()[:count]), wanted(images()[:count]))
+
+
+def test_only_a_network_that_is_built_again_is_counted_in_training(run: Path) -> None:
+    asked = CountRequest(str(run), training=True)
+    with pytest.raises(RequestError, match=r"^--training: .*run is a program that runs as it was"):
+        count_named(asked)
+    assert count_named(replace(asked, training=False)).ledger.totals.params
+    named(run, "zoo:mlp", {**ARGUMENTS, "shape": [1, 8, 8]})
+    assert count_named(asked).ledger.totals.saved_bytes
 
 
 def test_a_network_of_the_zoo_is_built_again_and_can_be_trained(

@@ -115,18 +115,17 @@ def test_gates_and_comparisons_stand_beside_them(call: Call) -> None:
 
 
 WRONG = [
-    ("ledger.json", r"--sites: ledger.json can be counted, but not shrunk; give the model in code"),
-    ("net.onnx", r"--sites: net.onnx can be counted, but not shrunk"),
+    ("ledger.json", r"MODEL ledger.json: a saved ledger is for --against"),
+    ("net.onnx", r"--sites: net.onnx can be counted, but not shrunk; give the model in code"),
     ("net.pt2", r"--sites: net.pt2 can be counted, but not shrunk"),
     ("nets.py:Two --input 1x64 --input 1x64", r"--sites: 2 inputs given by --input"),
     ("nets.py:Two --input x=1x64 --input y=1x64", r"--sites: x, y given by --input"),
     ("nets.py:frozen --input 1x8x8 --batch-dim none", r"--sites: --batch-dim none"),
     ("nets.py:Single --input 1x64", r"size 128 .*; sites are found on a batch of two"),
     ("nets.py:Locked --input 1x64", r"Locked cannot be copied"),
-    ("", r"--sites: is for one network; give MODEL too"),
+    ("", r"--sites: is for one network; give MODEL, or one --only NAME$"),
     ("zoo:mlp --format csv", r"--format csv: has no sites"),
     ("zoo:mlp --format html", r"--format html: has no sites"),
-    ("zoo:mlp --format github", r"--format github: has no sites"),
 ]
 
 
@@ -136,6 +135,13 @@ def test_what_cannot_be_shrunk_is_said_in_a_line(call: Call, words: str, said: s
     assert (code, out) == (2, "")
     assert err.count("\n") == 1
     assert re.search(said, err), err
+
+
+def test_annotations_have_no_sites(call: Call) -> None:
+    code, out, err = call("count", "--sites", "zoo:mlp", "--format", "github")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--format github: has no sites" in err
+    assert out.startswith("::error title=striate count zoo%3Amlp::--format github: has no sites")
 
 
 def test_an_input_without_a_batch(call: Call) -> None:

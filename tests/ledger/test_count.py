@@ -9,8 +9,11 @@ import threading
 from dataclasses import replace
 from typing import Any
 
+import numpy
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from ledger_golden import FOLDER, document
 from ledger_networks import NETWORKS, Distances, Functional
 from torch import Tensor, nn
@@ -213,7 +216,70 @@ def test_a_forward_that_needs_values_runs_on_real_tensors_and_says_so() -> None:
     assert found.totals.macs == 18
     assert "real tensors" in found.notes[0]
     assert "item()" in found.notes[0]
+    assert "(floats normally distributed from seed 0, integers and booleans zero)" in found.notes[0]
+    assert found.notes[0].endswith("another branch may cost more or less")
     assert (model.calls, model.last) == (0, None)
+
+
+@given(batch=st.integers(1, 3), tokens=st.integers(2, 6), hidden=st.integers(1, 4))
+def test_tokens_are_positions_and_steps_are_not_connected(
+    batch: int, tokens: int, hidden: int
+) -> None:
+    linear = count(nn.Linear(4, hidden), (batch, tokens, 4)).layers[0]
+    assert (linear.locality_factor, linear.sharing_factor) == (tokens, tokens)
+    for kind in (nn.RNN, nn.GRU, nn.LSTM):
+        steps = count(kind(4, hidden, batch_first=True), (batch, tokens, 4)).layers[0]
+        assert (steps.locality_factor, steps.sharing_factor) == (1, tokens)
+        assert steps.connections == tokens * steps.weights
+    words = count(nn.Embedding(9, hidden), torch.zeros(batch, tokens, dtype=torch.long)).layers[0]
+    assert (words.params, words.macs, words.connections) == (9 * hidden, 0, None)
+    assert words.locality_factor is words.sharing_factor is None
+
+
+class ChoosesByValue(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.small, self.large = nn.Linear(3, 1), nn.Linear(3, 7)
+
+    def forward(self, x: Tensor, which: Tensor | None = None) -> Tensor:
+        high = x.sum().item() > 0 if which is None else bool(which)
+        return self.large(x) if high else self.small(x)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "macs", "words"),
+    [
+        ((torch.ones(1, 3),), 21, "the values given"),
+        ((-torch.ones(1, 3),), 3, "the values given"),
+        (((1, 3), torch.tensor(True)), 21, "the values given where there are any, else floats"),
+        (((1, 3), torch.empty((), dtype=torch.bool, device="meta")), 3, "floats normally"),
+    ],
+)
+def test_the_note_says_whose_values_chose_the_branch(inputs: Any, macs: int, words: str) -> None:
+    found = count(ChoosesByValue(), *inputs)
+    assert found.totals.macs == macs
+    assert found.notes[0].startswith(f"ran on real tensors ({words}")
+
+
+@pytest.mark.parametrize("batch_dim", [0, None])
+@pytest.mark.parametrize(
+    "text", ["1x3x64x64", "1X3×64*64", "(1, 3, 64, 64)", "[1,3,64,64,]", " 1 3 64 64 "]
+)
+def test_a_text_is_no_shape(text: str, batch_dim: int | None) -> None:
+    for inputs, keywords in (((text,), {}), (([text],), {}), ((), {"x": text})):
+        with pytest.raises(RequestError, match=r"a text is no shape") as caught:
+            count(nn.Conv2d(3, 1, 3), *inputs, keywords=keywords, batch_dim=batch_dim)
+        assert "give the tuple (1, 3, 64, 64)" in str(caught.value)
+
+
+def test_a_text_beside_a_shape_is_an_argument_of_the_forward() -> None:
+    class Takes(nn.Module):
+        def forward(self, x: Tensor, mode: str) -> Tensor:
+            return x if mode == "3x3" else x @ x
+
+    assert count(Takes(), (2, 2), "3x3").totals.macs == 0
+    with pytest.raises(RequestError, match=r"no tensor and no shape; give an example tensor"):
+        count(nn.Linear(3, 2), "abc")
 
 
 def test_what_cannot_be_copied_is_shared_and_said() -> None:
@@ -515,3 +581,145 @@ def test_peak_memory_counts_what_lives_at_once() -> None:
     assert count(model, (1, 4)).totals.peak_activation_bytes == 4 * (4 + 8 + 2)
     held = nn.Sequential(*[nn.Linear(4, 4) for _ in range(9)])
     assert count(held, (1, 4)).totals.peak_activation_bytes == 4 * (4 + 4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "batch", "macs"),
+    [
+        ((1, 1, 6, 4), (1, 3, 9, 4), 1, 1296),
+        ((1, 2, 6, 4), (7, 2, 9, 4), 1, 7 * 2 * 6 * 9 * 8),
+        ((6, 4), (2, 3, 9, 4), None, 2592),
+    ],
+)
+def test_attention_of_broadcast_batches_and_heads(
+    query: tuple[int, ...], key: tuple[int, ...], batch: int | None, macs: int
+) -> None:
+    class Reads(nn.Module):
+        def forward(self, q: Tensor, k: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(q, k, k)
+
+    assert count(Reads(), query, key, batch_dim=None).totals.macs == macs
+
+
+def test_functions_that_hold_the_model_run_the_copy() -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(4, 4)
+            self.register_buffer("seen", torch.zeros(4))
+            self.run = lambda x: self.dense(x) + self.seen.add_(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.run(x)
+            return y
+
+    model = Holds()
+    found = count(model, (1, 4))
+    assert (found.totals.connections, found.notes) == (16, ())
+    assert not model.seen.any()
+    assert model.run.__closure__[0].cell_contents is model
+
+
+def test_a_module_that_holds_the_one_it_is_in() -> None:
+    class Child(nn.Module):
+        def __init__(self, parent: nn.Module) -> None:
+            super().__init__()
+            self.parent = parent
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1
+
+    class Parent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(4, 4)
+            self.child = Child(self)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.child(self.dense(x))
+            return y
+
+    found = count(Parent(), (1, 4))
+    assert (found.totals.params, found.totals.macs) == (20, 16)
+
+
+def test_types_under_autocast_are_those_of_a_real_run() -> None:
+    class Casts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                y: Tensor = self.dense(x)
+                return y
+
+    found = count(Casts(), (1, 4))
+    assert "autocast" in found.notes[0]
+    assert found.totals.activation_bytes == 2 * 4 * 2  # the input cast, and the output
+
+
+def test_work_that_does_not_divide_by_the_batch_is_not_known_per_example() -> None:
+    class Some(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.profiler.record_function("some"):
+                y: Tensor = self.dense(x[:3])
+                return y
+
+    found = count(Some(), (7, 4), limits=[Limit("macs", 100, "")])
+    assert (found.totals.macs, found.gates[0].met) == (48, None)
+    assert count(Some(), (3, 4)).status == "complete"
+
+
+def test_packed_weights_are_not_taken_for_none() -> None:
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            weight = torch.quantize_per_tensor(torch.zeros(8, 8), 0.1, 0, torch.qint8)
+            self.packed = torch.ops.quantized.linear_prepack(weight, None)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    found = count(Packed(), (1, 8), limits=[Limit("params", 1, ""), Limit("weight_bytes", 1, "")])
+    assert [gate.met for gate in found.gates] == [None, None]
+
+
+def test_nested_tensors_are_refused() -> None:
+    class Nested(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            rows = [x[:2], x[:3]]
+            return torch.nested.nested_tensor(rows, layout=torch.jagged) + 1
+
+    with pytest.raises(RequestError, match="nested tensors are not counted"):
+        count(Nested(), (4, 4))
+
+
+def test_numpys_random_numbers_go_on_as_before() -> None:
+    class Draws(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * float(numpy.random.rand())
+
+    numpy.random.seed(3)
+    expected = numpy.random.rand()
+    numpy.random.seed(3)
+    count(Draws(), (1, 4))
+    assert numpy.random.rand() == expected
+
+
+def test_many_living_tensors_are_followed_and_released() -> None:
+    class Keeps(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            kept = [x * n for n in range(700)]
+            y = torch.stack(kept).sum(0)
+            del kept
+            for _ in range(20):
+                y = y + 1
+            return y
+
+    found = count(Keeps(), (1, 10)).totals
+    assert found.peak_activation_bytes == 40 * (1 + 700 + 700 + 1)

@@ -101,7 +101,7 @@ def test_tables(name: str) -> None:
     gates = compare(found, BASE).growth_gates(Fraction(0))
     for one, other in ((found, BASE), (BASE, found)):
         assert is_plain(drawn(difference.render(compare(one, other), gates)))
-    assert is_plain(drawn(several.table([Entry(found, compare(found, found))])))
+    assert is_plain(drawn(several.table([Entry(found, compare(found, found))], [(name, name)])))
 
 
 def test_a_table_is_not_led_astray() -> None:
@@ -118,7 +118,7 @@ def test_markdown(name: str) -> None:
         markdown.difference(compare(BASE, found)),
     ):
         harmless(text)
-    text = several.as_markdown([Entry(found)], [(name, name)])
+    text = several.as_markdown([Entry(found, alone=markdown.render(found))], [(name, name)])
     for tag in ("details", "summary"):
         assert text.count(f"<{tag}>") == text.count(f"</{tag}>") == 1
         text = text.replace(f"<{tag}>", "").replace(f"</{tag}>", "")

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from striate.errors import RequestError, UserCodeError, user_code
-from striate.ledger.capture.inputs import Input, batch_size, expand, materialise, tensors
+from striate.ledger.capture.inputs import Input, batch_size, expand, materialise, origin, tensors
 from striate.ledger.capture.recorder import Recorder
 from striate.ledger.capture.training import AsOnCpu, Saved
 from striate.ledger.capture.twin import is_lazy, refuse_uncountable, twin_of
@@ -56,20 +56,21 @@ def capture(
     batch = batch_size(given, named, batch_dim)
     if is_lazy(model):
         model = _initialised(model, given, named)
+    values = origin([*given, *named.values()])
     graph = _on_meta_or_real(
-        model, lambda on_meta: _run(model, given, named, batch, on_meta=on_meta)
+        model, values, lambda on_meta: _run(model, given, named, batch, on_meta=on_meta)
     )
     if training:
         saved = _on_meta_or_real(
-            model, lambda on_meta: _train(model, given, named, batch, on_meta=on_meta)
+            model, values, lambda on_meta: _train(model, given, named, batch, on_meta=on_meta)
         )
         notes = tuple(dict.fromkeys((*graph.notes, *saved.notes)))
         graph = replace(graph, saved=saved.saved, notes=notes)
     return replace(graph, batch_dim=batch_dim)
 
 
-def _on_meta_or_real(model: nn.Module, run: Callable[[bool], Graph]) -> Graph:
-    """What `run` gives without memory, or, where the forward needs values, with it."""
+def _on_meta_or_real(model: nn.Module, values: str, run: Callable[[bool], Graph]) -> Graph:
+    """What `run` gives without memory, or, where the forward needs values, with it; `values` says which."""
     try:
         return run(True)
     except UserCodeError as error:
@@ -77,7 +78,10 @@ def _on_meta_or_real(model: nn.Module, run: Callable[[bool], Graph]) -> Graph:
             raise
         reason = error
     graph = run(False)
-    note = f"ran on real tensors, because without values the forward fails: {reason}"
+    note = (
+        f"ran on real tensors ({values}), because without values the forward fails: {reason}; where it chooses by "
+        "values, another branch may cost more or less"
+    )
     return replace(graph, notes=(note, *graph.notes))
 
 
@@ -105,8 +109,9 @@ def _run(
 ) -> Graph:
     """The forward pass in evaluation mode, recorded."""
     with _copy(model, inputs, keywords, on_meta) as copy, torch.no_grad():
-        copy.twin.eval()
-        recorder = Recorder(model, copy.twin)
+        for module in copy.twin.modules():  # what `eval` does, also where a module is in itself
+            module.training = False
+        recorder = Recorder(model, copy.twin, on_meta=on_meta)
         for tensor in tensors([*copy.arguments, *copy.named.values()]):
             recorder.graph_inputs.append(recorder.number(tensor))
         try:
@@ -160,11 +165,15 @@ def _copy(
     notes = tuple(f"ran with the model's own {name}, which cannot be copied" for name in shared)
     cuda = sorted(device.index or 0 for device in devices if device.type == "cuda")
     state = random.getstate()
+    numpy = sys.modules.get("numpy")  # if the model uses it, it is loaded
+    numpys = None if numpy is None else numpy.random.get_state()
     try:
         with torch.random.fork_rng(devices=cuda), _default_device(on_meta):
             yield _Copy(twin, arguments, named, notes)
     finally:
         random.setstate(state)
+        if numpy is not None:
+            numpy.random.set_state(numpys)
 
 
 @contextmanager

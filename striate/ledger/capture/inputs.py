@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, TypeAlias
@@ -62,12 +63,39 @@ def materialise(value: Any, device: torch.device) -> Any:
     return torch.zeros(value.shape, dtype=value.dtype, device=device)
 
 
+def origin(inputs: Any) -> str:
+    """Where the values of inputs come from when `materialise` makes them real, in words.
+
+    >>> origin([torch.zeros(2)]), origin([torch.zeros(2, device="meta"), torch.zeros(2)])[:23]
+    ('the values given', 'the values given where ')
+    """
+    made = any(_is_made(value) for value in _leaves(inputs))
+    own = any(isinstance(value, torch.Tensor) and not value.is_meta for value in _leaves(inputs))
+    ordinary = "floats normally distributed from seed 0, integers and booleans zero"
+    if made and own:
+        return f"the values given where there are any, else {ordinary}"
+    return ordinary if made else "the values given"
+
+
+def _is_made(value: object) -> bool:
+    return isinstance(value, _Shape) or (isinstance(value, torch.Tensor) and value.is_meta)
+
+
 def batch_size(given: Sequence[Any], named: Mapping[str, Any], batch_dim: int | None) -> int | None:
-    if batch_dim is None:
-        return None
+    """How many examples the inputs hold; None where they have no batch.
+
+    RequestError where they hold no tensor and no shape to tell it by, or a text in the place of one.
+    """
     shapes = list(_shapes([*given, *named.values()]))
     if not shapes:
-        raise RequestError("count: the inputs hold no tensor and no shape")
+        _refuse_text([*given, *named.values()])
+    if batch_dim is None:
+        return None
+    if not shapes:
+        raise RequestError(
+            "count: the inputs hold no tensor and no shape; give an example tensor or a tuple of sizes such as "
+            "(1, 3, 32, 32)"
+        )
     if not -len(shapes[0]) <= batch_dim < len(shapes[0]):
         raise RequestError(
             f"count: batch_dim={batch_dim}: the first input has {len(shapes[0])} dimensions; "
@@ -79,17 +107,38 @@ def batch_size(given: Sequence[Any], named: Mapping[str, Any], batch_dim: int | 
     return int(size)
 
 
-def _shapes(value: Any) -> Iterator[tuple[int, ...]]:
-    if isinstance(value, _Shape):
-        yield value.sizes
-    elif isinstance(value, torch.Tensor):
-        yield tuple(value.shape)
-    elif isinstance(value, list | tuple):
+def _shapes(inputs: Any) -> Iterator[tuple[int, ...]]:
+    for value in _leaves(inputs):
+        if isinstance(value, _Shape):
+            yield value.sizes
+        elif isinstance(value, torch.Tensor):
+            yield tuple(value.shape)
+
+
+_SIZES = re.compile(r"\s*[(\[]?\s*(\d+(?:\s*[x×*, ]\s*\d+)+)\s*,?\s*[)\]]?\s*", re.IGNORECASE)
+
+
+def _refuse_text(inputs: Sequence[Any]) -> None:
+    """RequestError for sizes that are written as a text, as the command line takes them."""
+    for value in _leaves(inputs):
+        found = _SIZES.fullmatch(value) if isinstance(value, str) else None
+        if found is not None:
+            sizes = ", ".join(re.findall(r"\d+", found[1]))
+            raise RequestError(
+                f"count: input {value!r:.80}: a text is no shape; give the tuple ({sizes}), or an example tensor"
+            )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """What nested lists, tuples and dicts hold in the end."""
+    if isinstance(value, list | tuple):
         for entry in value:
-            yield from _shapes(entry)
+            yield from _leaves(entry)
     elif isinstance(value, Mapping):
         for entry in value.values():
-            yield from _shapes(entry)
+            yield from _leaves(entry)
+    else:
+        yield value
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

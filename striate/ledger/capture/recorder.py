@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from striate.errors import RequestError
 from striate.ledger.capture.inputs import tensors
+from striate.ledger.capture.opened import OPENED
 from striate.ledger.capture.shapes import quick
 from striate.ledger.graph import Argument, Call, Graph, Module, Operator, Parameter, Tensor
 from striate.nn.functional import FUNCTIONS
@@ -28,24 +30,15 @@ _WHOLE: Mapping[Callable[..., Any], str] = {
 }
 
 
-def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of PyTorch's whose inside a function mode sees too: the same code, that asks for no mode first."""
-    inside = {**function.__globals__, "has_torch_function": lambda _: False}
-    copy = FunctionType(function.__code__, inside, function.__name__, function.__defaults__)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-#: Functions that are made of others in `_WHOLE`.
-_OPENED: Mapping[Callable[..., Any], Callable[..., Any]] = {
-    function: _opened(function) for function in [torch.nn.functional.multi_head_attention_forward]
-}
+#: Storages that are looked at together.
+_NEW = 256
 
 
 class Recorder:
     """Collects operators and module calls while its modes are entered."""
 
-    def __init__(self, original: nn.Module, twin: nn.Module) -> None:
+    def __init__(self, original: nn.Module, twin: nn.Module, *, on_meta: bool) -> None:
+        self.on_meta = on_meta
         self.graph_inputs: list[Tensor] = []
         self.hidden = 0
         self._calls: list[Call] = []
@@ -53,11 +46,15 @@ class Recorder:
         self._operators: list[Operator] = []
         self._ids = 0
         self._storages: dict[int, tuple[int, StorageWeakRef]] = {}
+        self._old: dict[int, tuple[int, StorageWeakRef]] = {}
         self._permanent: dict[int, int] = {}
         self._persistent: dict[int, Tensor] = {}
         self._function_mode = _FunctionMode(self)
         self._dispatch_mode = _DispatchMode(self)
         self._modules, indices = _modules(original)
+        self._packed = tuple(
+            indices[name] for name, module in original.named_modules() if _packs(module)
+        )
         # Both trees have the same modules at the same names.
         for name, module in twin.named_modules():
             self._watch(module, indices[name])
@@ -83,6 +80,7 @@ class Recorder:
             inputs=tuple(self.graph_inputs),
             outputs=outputs,
             batch=batch,
+            packed=self._packed,
         )
 
     def place(self) -> str:
@@ -103,6 +101,8 @@ class Recorder:
         known = self._persistent.get(id(tensor))
         if known is not None:
             return known
+        if tensor.is_nested:
+            raise RequestError("count: nested tensors are not counted: their rows have no one size")
         number = getattr(tensor, "_striate_id", None)
         if number is None:
             self._ids += 1
@@ -129,15 +129,28 @@ class Recorder:
         known = self._permanent.get(reference.cdata)
         if known is not None:
             return known
-        if reference.cdata not in self._storages:
+        found = self._storages.get(reference.cdata) or self._old.get(reference.cdata)
+        if found is None:
             self._ids += 1
             # The weak reference keeps the address from being used again while it is held.
-            self._storages[reference.cdata] = (self._ids, reference)
-        return self._storages[reference.cdata][0]
+            found = self._storages[reference.cdata] = (self._ids, reference)
+        return found[0]
 
     def _released(self) -> tuple[int, ...]:
+        """The storages that are gone, of the newest and of some of the older ones, in turns: looking at all of them
+        at every operator would take a time that grows with the square of their number."""
+        while len(self._storages) > _NEW:
+            key = next(iter(self._storages))
+            self._old[key] = self._storages.pop(key)
         gone = [key for key, (_, reference) in self._storages.items() if reference.expired()]
-        return tuple(self._storages.pop(key)[0] for key in gone)
+        released = [self._storages.pop(key)[0] for key in gone]
+        for key in list(islice(self._old, _NEW)):
+            number, reference = self._old.pop(key)
+            if reference.expired():
+                released.append(number)
+            else:
+                self._old[key] = number, reference
+        return tuple(released)
 
     def _registered(
         self, twin: nn.Module, kind: str, indices: Mapping[str, int]
@@ -270,9 +283,12 @@ class _FunctionMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if self._recorder.hidden:
             return func(*args, **kwargs)
-        if func in _OPENED:
+        # Here, as inside of operators the dispatcher has switched it off.
+        if self._recorder.on_meta and torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("autocast changes no meta tensors: their types would be wrong")
+        if func in OPENED:
             with self:
-                return _OPENED[func](*args, **kwargs)
+                return OPENED[func](*args, **kwargs)
         name = _WHOLE.get(func)
         if name is None:
             return func(*args, **kwargs)
@@ -285,6 +301,24 @@ class _FunctionMode(TorchFunctionMode):
                 self._recorder.hidden -= 1
 
         return self._recorder.record(name, run, args, kwargs)
+
+
+def _every_name(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """`named_modules(remove_duplicate=False)`, which has no end where a module holds one that it is in."""
+    waiting: list[tuple[str, nn.Module, frozenset[int]]] = [("", model, frozenset())]
+    while waiting:
+        name, module, above = waiting.pop()
+        yield name, module
+        inside = above | {id(module)}
+        waiting += [
+            (f"{name}.{own}" if name else own, child, inside)
+            for own, child in reversed(module._modules.items())
+            if child is not None and id(child) not in inside
+        ]
+
+
+def _packs(module: nn.Module) -> bool:
+    return any(isinstance(value, torch.ScriptObject) for value in vars(module).values())
 
 
 #: Matrix products: real tensors of two types are refused by them, meta ones are not.
@@ -301,7 +335,7 @@ def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
     """Distinct modules in order of registration, and the index of every name, aliases included."""
     names: dict[int, list[str]] = {}
     objects: dict[int, nn.Module] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
+    for name, module in _every_name(model):
         names.setdefault(id(module), []).append(name)
         objects[id(module)] = module
     indices: dict[str, int] = {}

@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from striate.ledger.capture.inputs import tensors
+from striate.ledger.capture.opened import OPENED
 from striate.nn.functional import FUNCTIONS
 
 
@@ -84,6 +85,9 @@ class AsOnCpu(TorchFunctionMode):
         if func in FUNCTIONS:
             given = [*tensors([*args, *kwargs.values()])]
             return _Keeps.apply(lambda: func(*args, **kwargs), *given)
+        if func in OPENED:
+            with self:
+                return OPENED[func](*args, **kwargs)
         if func is torch.nn.functional.scaled_dot_product_attention:
             found = _flash(*args, **kwargs)
             if found is not None:
@@ -112,10 +116,14 @@ def _flash(
     enable_gqa: bool = False,
 ) -> torch.Tensor | None:
     """The fused attention, or None where it does not take these tensors."""
-    heads = {query.shape[-1], key.shape[-1], value.shape[-1]}
+    sizes = {query.shape[-1], key.shape[-1], value.shape[-1]}
+    batches = {query.shape[:-3], key.shape[:-3], value.shape[:-3]}
+    heads = query.shape[-3:-2] == key.shape[-3:-2] or enable_gqa
     masked = attn_mask is not None and attn_mask.requires_grad
-    if query.ndim != 4 or len(heads) > 1 or dropout_p or enable_gqa or masked:
+    if query.ndim != 4 or len(sizes | batches) > 2 or not heads or dropout_p or masked:
         return None
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = torch.empty_like(attn_mask, dtype=query.dtype)  # what is added to the scores
     operator = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     result = operator(query, key, value, 0.0, is_causal, attn_mask=attn_mask, scale=scale)
     return result[0]  # type: ignore[no-any-return]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
@@ -53,8 +54,9 @@ def twin_of(model: nn.Module, on_meta: bool) -> tuple[nn.Module, tuple[str, ...]
             # Two parameters over the same memory are one stored, trained tensor.
             place = _place(parameter)
             if place is None or place not in same:
-                twin = nn.Parameter(duplicate(parameter), requires_grad=parameter.requires_grad)
-                same[id(parameter) if place is None else place] = twin
+                same[id(parameter) if place is None else place] = nn.Parameter(
+                    duplicate(parameter), requires_grad=parameter.requires_grad
+                )
             memo[id(parameter)] = same[id(parameter) if place is None else place]
         for buffer in module._buffers.values():
             if buffer is None or id(buffer) in memo:
@@ -65,14 +67,43 @@ def twin_of(model: nn.Module, on_meta: bool) -> tuple[nn.Module, tuple[str, ...]
                 memo[id(buffer)] = duplicate(buffer)
     with _CopyTensors(duplicate):
         try:
-            return copy.deepcopy(model, dict(memo)), ()
+            made = dict(memo)
+            twin = copy.deepcopy(model, made)
+            _rebind(twin, made)
+            return twin, ()
         except Exception as error:  # what an attribute raises when copied is its own affair
             shared = _share_uncopyable(model, memo)
             if not shared:
                 raise RequestError(
                     f"count: the model cannot be copied: {type(error).__name__}: {error}"
                 ) from error
-            return copy.deepcopy(model, memo), shared
+            twin = copy.deepcopy(model, memo)
+            _rebind(twin, memo)
+            return twin, shared
+
+
+def _rebind(twin: nn.Module, made: Mapping[int, Any]) -> None:
+    """Functions that modules hold (`self.f = lambda x: self.layer(x)`) are not copied: they would run the model
+    itself. Give those of the copy what was copied, by the ids in `made`."""
+    for module in twin.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, FunctionType) and value.__closure__:
+                cells = [cell.cell_contents for cell in value.__closure__ if _is_full(cell)]
+                if len(cells) == len(value.__closure__) and any(id(c) in made for c in cells):
+                    closure = tuple(CellType(made.get(id(entry), entry)) for entry in cells)
+                    copied = FunctionType(
+                        value.__code__, value.__globals__, name, value.__defaults__, closure
+                    )
+                    copied.__kwdefaults__ = value.__kwdefaults__
+                    vars(module)[name] = copied
+
+
+def _is_full(cell: CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:  # a variable that has no value yet
+        return False
+    return True
 
 
 def _share_uncopyable(model: nn.Module, memo: dict[int, Any]) -> tuple[str, ...]:

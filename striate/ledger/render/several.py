@@ -17,7 +17,7 @@ from striate.ledger.compare import Difference
 from striate.ledger.gates import Gate
 from striate.ledger.render import markdown, records
 from striate.ledger.render.numbers import short
-from striate.ledger.render.plain import cell
+from striate.ledger.render.plain import cell, plain
 from striate.ledger.render.words import growth
 
 _HEAD = ("model", "limits", "params", "MACs", "peak")
@@ -32,6 +32,8 @@ class Entry:
     ledger: Ledger
     difference: Difference | None = None
     growth: tuple[Gate, ...] = ()
+    #: All there is to say of it, as Markdown.
+    alone: str = ""
 
     @property
     def gates(self) -> tuple[Gate, ...]:
@@ -72,8 +74,13 @@ def _limits(gates: Sequence[Gate]) -> str:
     return "; ".join(parts)
 
 
-def table(entries: Sequence[Entry]) -> RenderableType:
-    """A line for each, for a terminal."""
+#: Names of networks that could not be counted, and what was wrong.
+Failed = Iterable[tuple[str, str]]
+_NOT_COUNTED = "NOT COUNTED"
+
+
+def table(entries: Sequence[Entry], failed: Failed = ()) -> RenderableType:
+    """A line for each, for a terminal; those that failed come last."""
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, name in enumerate(_HEAD):
         found.add_column(name, justify="left" if column < _WORDS else "right", overflow="fold")
@@ -81,26 +88,23 @@ def table(entries: Sequence[Entry]) -> RenderableType:
         style = "" if all(gate.met for gate in entry.gates) else "bold red"
         name, limits, *figures = entry.cells()
         found.add_row(Text(cell(name)), Text(limits, style=style), *figures)
+    for name, why in failed:
+        found.add_row(Text(cell(name)), Text(plain(f"{_NOT_COUNTED}: {why}"), style="bold red"))
     return Group(found, Text(f"{markdown.CONVENTION} MACs are of one example."))
 
 
-def as_markdown(entries: Sequence[Entry], failed: Iterable[tuple[str, str]] = ()) -> str:
-    """A line for each, then each as it is alone, folded; `failed` are names of others, and what was wrong."""
-    parts = (
-        [markdown.table(_HEAD, [_cells(entry) for entry in entries], left=_WORDS)]
-        if entries
-        else []
-    )
-    parts += [f"- **{markdown.text(name)}**: {markdown.text(why)}" for name, why in failed]
+def as_markdown(entries: Sequence[Entry], failed: Failed = ()) -> str:
+    """A line for each, then each as it is alone, folded."""
+    rows = [_cells(entry) for entry in entries]
+    empty = ("",) * (len(_HEAD) - _WORDS)
+    rows += [
+        (markdown.text(name), f"{_NOT_COUNTED}: {markdown.text(why)}", *empty)
+        for name, why in failed
+    ]
+    parts = [markdown.table(_HEAD, rows, left=_WORDS)]
     for entry in entries:
-        found = entry.difference
-        alone = (
-            markdown.render(entry.ledger)
-            if found is None
-            else markdown.difference(found, entry.growth)
-        )
         summary = f"<summary>{markdown.text(entry.ledger.name)}</summary>"
-        parts.append(f"<details>{summary}\n\n{alone}\n</details>")
+        parts.append(f"<details>{summary}\n\n{entry.alone}\n</details>")
     return "\n\n".join(parts) + "\n"
 
 

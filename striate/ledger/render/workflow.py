@@ -17,8 +17,8 @@ def render(ledger: Ledger, growth_gates: Sequence[Gate] = ()) -> str:
 
 
 def error(name: str, message: str) -> str:
-    """The command for a network that could not be counted."""
-    return _command("error", f"striate count {name}", message)
+    """The command for a network that could not be counted; `name` is empty where it is none's fault alone."""
+    return _command("error", f"striate count {name}".rstrip(), message)
 
 
 def _lines(ledger: Ledger, growth_gates: Sequence[Gate]) -> Iterable[str]:
