@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from striate.cli.combinations import check
+from striate.cli.faults import logged
 from striate.cli.groups import given, spread
 from striate.cli.options import CommonOptions, ModelArg
 from striate.cli.output import complain, results
@@ -194,4 +195,10 @@ def _listed(options: CountOptions, form: str, quiet: bool) -> tuple[int, Sequenc
             out.print(shown_all(outcomes, form), as_json=form == "json")
         elif not quiet and (len(outcomes) > 1 or outcomes[0].counted is not None):
             out.print(tables_of(outcomes, out.width))
-    return exit_code_of(outcomes, options.allow_partial)
+    code, lines = exit_code_of(outcomes, options.allow_partial)
+    faults = [
+        f"{one.listed.name}: a fault of striate: {logged(one.fault)}"
+        for one in outcomes
+        if one.fault is not None
+    ]
+    return code, [*lines, *faults]

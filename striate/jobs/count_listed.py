@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from striate.errors import RequestError
+from striate.errors import RequestError, clipped
 from striate.jobs.count import (
     Counted,
     as_markdown,
@@ -34,11 +34,12 @@ SCHEMA = "striate.ledgers/1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a listed model: its ledger, or why there is none."""
+    """What came of a listed model: its ledger, or why there is none; `fault` where that is one of striate."""
 
     listed: Listed
     counted: Counted | None
     error: str = ""
+    fault: Exception | None = None
 
 
 def count_listed(
@@ -47,8 +48,8 @@ def count_listed(
     """Count what the nearest pyproject.toml from `start` (here) upwards lists, or what `only` names of it.
 
     `asked` are fields of `CountRequest` that the list has no keys for: what to look for besides, and what to show.
-    As if striate ran where that file lies. A request that is wrong is the outcome of its model and no other's; where
-    the list itself is wrong, nothing is counted: RequestError.
+    As if striate ran where that file lies. A request that is wrong, or on which striate fails, is the outcome of its
+    model and no other's; where the list itself is wrong, nothing is counted: RequestError.
     """
     found = find(Path.cwd() if start is None else start).only(only)
     elsewhere = "" if found.folder == Path.cwd() else f" (in {os.path.relpath(found.folder)})"
@@ -62,6 +63,9 @@ def _outcome(listed: Listed, folder: Path, elsewhere: str) -> Outcome:
             return Outcome(listed, _called(count_named(listed.request), listed.name))
     except RequestError as error:
         return Outcome(listed, None, f"{error}{elsewhere}")
+    except Exception as fault:  # kept, to be logged once the others have been shown
+        what = f"{type(fault).__name__}: {' '.join(str(fault).split())}"
+        return Outcome(listed, None, f"a fault of striate: {clipped(what, 300)}", fault)
 
 
 def _called(counted: Counted, name: str) -> Counted:
@@ -97,6 +101,8 @@ def shown_all(outcomes: Sequence[Outcome], form: str) -> str:
     if form != "json":
         if len(outcomes) != 1:
             raise RequestError(f"--format {form}: is for one network")
+        if outcomes[0].fault is not None:
+            raise outcomes[0].fault
         if failed:
             raise RequestError(": ".join(failed[0]))
         return shown(counted[0], form)
@@ -121,10 +127,15 @@ def _entry(counted: Counted) -> Entry:
 
 
 def exit_code_of(outcomes: Sequence[Outcome], allow_partial: bool) -> tuple[int, list[str]]:
-    """2 where any request was wrong, else 3 where any gate was not met, else 0; and the lines that say which."""
+    """1 where striate failed on any, else 2 where any request was wrong, else 3 where any gate was not met, else 0;
+    and the lines that say which, but for the faults, which need a log.
+    """
     codes, lines = [0], []
     for outcome in outcomes:
         name = outcome.listed.name
+        if outcome.fault is not None:
+            codes.append(1)
+            continue
         if outcome.counted is None:
             codes.append(2)
             lines.append(f"{name}: {outcome.error}")
@@ -132,4 +143,4 @@ def exit_code_of(outcomes: Sequence[Outcome], allow_partial: bool) -> tuple[int,
         code, said = exit_code(outcome.counted, allow_partial or outcome.listed.allow_partial)
         codes.append(code)
         lines += [f"{name}: {line}" for line in (*faults(outcome.counted), *said)]
-    return (2 if 2 in codes else max(codes)), lines
+    return next((code for code in (1, 2, 3) if code in codes), 0), lines

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from striate.cli import main
+from striate.jobs.count import Counted, CountRequest, count_named
 
 Wrong = Callable[..., str]
 
@@ -198,3 +199,46 @@ def test_five_gigabytes_of_nothing_are_refused_at_once(wrong: Wrong, name: str) 
     start = time.monotonic()
     assert f"MODEL {name}: " in wrong(name)
     assert time.monotonic() - start < 5
+
+
+def test_a_fault_on_one_of_the_listed_loses_no_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
+    models = "".join(
+        f'[tool.striate.count.models.{name}]\nmodel = "zoo:{model}"\n'
+        for name, model in (("first", "mlp"), ("odd", "lenet5"), ("wrong", "none"), ("last", "mlp"))
+    )
+    Path("pyproject.toml").write_text(models)
+
+    def breaking(request: CountRequest) -> Counted:
+        if request.model == "zoo:lenet5":
+            raise ZeroDivisionError("an odd\nnumber")
+        return count_named(request)
+
+    monkeypatch.setattr("striate.jobs.count_listed.count_named", breaking)
+    monkeypatch.setattr("tempfile.tempdir", str(here))
+    for form in ("json", "table", "md", "csv", "github"):
+        code = main(["count", "--format", form])
+        out, err = capsys.readouterr()
+        assert code == 1
+        wrong, fault = err.splitlines()
+        assert wrong.startswith("striate count: wrong: MODEL zoo:none: ")
+        assert fault.startswith(
+            "striate count: odd: a fault of striate: ZeroDivisionError: an odd number; please report"
+        )
+        assert "Traceback" in Path(fault.rpartition(" ")[2]).read_text()
+        if form == "json":
+            assert list(json.loads(out)["models"]) == ["first", "last"]
+            assert "ZeroDivisionError: an odd number" in json.loads(out)["errors"]["odd"]
+        elif form != "github":
+            assert "first" in out
+            assert "last" in out
+    assert main(["count", "--only", "odd", "--format", "html"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_the_other_network_names_its_option(wrong: Wrong) -> None:
+    for other in ("zoo:nope", "", "nope"):
+        line = wrong("zoo:mlp", "--against", other)
+        assert line.startswith(f"striate count: --against {other}")
+        assert "MODEL" not in line
