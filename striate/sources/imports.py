@@ -23,7 +23,10 @@ def running(what: str) -> Iterator[None]:
     try:
         with user_code(what):
             yield
-    except SystemExit as stop:
+    except UserCodeError as error:
+        stop = error.__cause__
+        if not isinstance(stop, SystemExit):
+            raise
         raise UserCodeError(
             f"{what} raised SystemExit: {stop.code!r}; keep what runs a program under"
             " `if __name__ == '__main__':`"
