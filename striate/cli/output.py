@@ -37,10 +37,11 @@ class Results:
 
     def print(self, what: RenderableType, *, as_json: bool = False) -> None:
         """Text as it is, anything else as Rich draws it. `as_json`: what cannot be encoded has JSON's escapes."""
-        text = f"{what}\n" if isinstance(what, str) else self._drawn(what)
-        if as_json:
-            text = _encodable(text, self._stream.encoding or "utf-8")
         try:
+            # Drawing touches the stream as well.
+            text = f"{what}\n" if isinstance(what, str) else self._drawn(what)
+            if as_json:
+                text = _encodable(text, self._stream.encoding or "utf-8")
             self._stream.write(text)
             self._stream.flush()
         except OSError as error:
