@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,10 @@ def test_on_the_command_line_options_are_named(here: Path) -> None:
         shrink_named(ShrinkRequest("net.py:make", "npz:few.npz", settings), here / "r", Silent())
 
 
-def test_a_compiled_network_is_taken_out_of_its_wrapper(here: Path) -> None:
+def test_a_compiled_network_is_taken_out_of_its_wrapper(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "net", raising=False)  # another test's
     compiled: Any = torch.compile(network())
     found = shrink(compiled, epochs=0)
     assert type(found.model) is nn.Sequential

@@ -785,7 +785,11 @@ def test_nearly_shared_layers_are_fitted_better_than_by_the_mean(kind: str) -> N
     layout = Layout(2, 8, 8)
     x = images(1500, layout, seed=13).flatten(1)
     grid = Grid(4, (4, 4), (3, 3), (2, 2), (1, 1))
-    conv = nn.Conv2d(2, 4, 3, 2, 1).double()
+    with torch.random.fork_rng():
+        torch.manual_seed(
+            16
+        )  # with one kernel in twenty the units are assigned badly, and the mean is better
+        conv = nn.Conv2d(2, 4, 3, 2, 1).double()
     with torch.no_grad():
         weight, _ = as_matrix(OnMap((2, 8, 8), conv), layout.size)
     noise = torch.randn(
