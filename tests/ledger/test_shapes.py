@@ -49,7 +49,55 @@ def _steps(tensor: Tensor) -> list[int]:
 
 
 GROUPED = torch.ops.aten._grouped_mm.default
-ONE_BY_ONE = [operator for operator in RULES if operator is not GROUPED]
+PRODUCTS = [getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm")]
+ONE_BY_ONE = [operator for operator in RULES if operator not in (GROUPED, *PRODUCTS)]
+
+
+@pytest.mark.parametrize("operator", PRODUCTS, ids=lambda operator: operator.name())
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 5), min_size=4, max_size=4),
+    dtypes=st.lists(st.sampled_from(DTYPES), min_size=3, max_size=3),
+    same=st.booleans(),
+    turned=st.booleans(),
+    wrong=st.booleans(),
+)
+def test_products(
+    operator: Any,
+    sizes: list[int],
+    dtypes: list[torch.dtype],
+    same: bool,
+    turned: bool,
+    wrong: bool,
+) -> None:
+    batch, rows, inner, columns = sizes
+    lead = (batch,) if "bmm" in operator.name() else ()
+    kinds = dtypes[:1] * 3 if same else dtypes
+    first = torch.empty(*lead, rows, inner + wrong, dtype=kinds[0], device="meta")
+    shape = (*lead, columns, inner) if turned else (*lead, inner, columns)
+    second = torch.empty(shape, dtype=kinds[1], device="meta")
+    second = second.transpose(-1, -2) if turned else second
+    added = [torch.empty(columns, dtype=kinds[2], device="meta")] * ("addmm" in operator.name())
+    found = quick(operator, (*added, first, second), {})
+    if found is None:
+        return
+    assert not wrong
+    expected = operator(*added, first, second)
+    assert (found.shape, found.dtype, _steps(found)) == (
+        expected.shape,
+        expected.dtype,
+        _steps(expected),
+    )
+
+
+def test_products_of_ordinary_layers_are_quick() -> None:
+    bias, data, weight = (torch.empty(s, device="meta") for s in ((4,), (2, 3), (4, 3)))
+    for operator, given_ in zip(
+        PRODUCTS,
+        [(data, weight.t()), (data[None], weight.t()[None]), (bias, data, weight.t())],
+        strict=True,
+    ):
+        assert quick(operator, given_, {}) is not None
 
 
 @pytest.mark.parametrize(
@@ -89,4 +137,4 @@ def test_every_rule_is_used_on_an_ordinary_map() -> None:
     for operator in ONE_BY_ONE:
         given_ = arguments(operator, map_, map_, training=False)
         assert quick(operator, given_, {}) is not None, operator.name()
-    assert quick(torch.ops.aten.mm.default, (map_, map_), {}) is None
+    assert quick(torch.ops.aten.convolution.default, (map_, map_), {}) is None

@@ -67,6 +67,26 @@ def _batch_norm(
     return _alike(data), data.new_empty(channels), data.new_empty(channels)
 
 
+def _product(first: Tensor, second: Tensor) -> Tensor | None:
+    """Of two matrices, or of as many pairs of them."""
+    rank = first.ndim
+    fits = (
+        rank == second.ndim
+        and second.is_meta
+        and first.shape[:-2] == second.shape[:-2]
+        and first.shape[-1] == second.shape[-2]
+        and first.dtype == second.dtype
+    )
+    return first.new_empty((*first.shape[:-1], second.shape[-1])) if fits else None
+
+
+def _product_plus(added: Tensor, first: Tensor, second: Tensor, **_: Any) -> Tensor | None:
+    one_of_each = added.ndim == 1 and added.shape[0] == second.shape[-1]
+    if first.ndim != 2 or not first.is_meta or not one_of_each or added.dtype != first.dtype:
+        return None
+    return _product(first, second)
+
+
 def _grouped(first: Tensor, second: Tensor, ends: Any = None, *_: Any, **named: Any) -> Any:
     """Products of groups of rows, of any type: PyTorch's rule for meta tensors takes bfloat16 only."""
     sizes = {
@@ -96,5 +116,8 @@ RULES: Mapping[Any, Rule] = {
     _aten.add_.Tensor: _into_first,
     _aten.mul_.Tensor: _into_first,
     _aten.native_batch_norm.default: _batch_norm,
+    _aten.mm.default: _product,
+    _aten.bmm.default: _product,
+    _aten.addmm.default: _product_plus,
     _aten._grouped_mm.default: _grouped,
 }
