@@ -46,13 +46,21 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A module that holds others: its name, as `layers` begin with it, and its type."""
+    """A module that holds others: its name, as `layers` begin with it, its type, and the shapes of the first tensors
+    that it was first given and gave (None where it was not called)."""
 
     name: str
     type: str
+    input_shape: tuple[int, ...] | None = None
+    output_shape: tuple[int, ...] | None = None
 
-    def to_dict(self) -> dict[str, str]:
-        return {"name": self.name, "type": self.type}
+    def to_dict(self) -> dict[str, object]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "input_shape": None if self.input_shape is None else list(self.input_shape),
+            "output_shape": None if self.output_shape is None else list(self.output_shape),
+        }
 
 
 @dataclass(frozen=True)
@@ -160,11 +168,21 @@ def account(graph: Graph, name: str) -> Ledger:
         receptive_field=found.receptive_field,
         unsupported=found.unsupported,
         notes=graph.notes,
-        containers=tuple(
-            Container(module.name, module.type) for module in graph.modules if not module.leaf
-        ),
+        containers=containers(graph),
         elementwise=found.elementwise,
     )
+
+
+def containers(graph: Graph) -> tuple[Container, ...]:
+    """The modules that hold others, each with the shapes of its first call."""
+    first = {call.module: call for call in reversed(graph.calls)}
+    found = []
+    for index, module in enumerate(graph.modules):
+        if not module.leaf:
+            call = first.get(index)
+            shapes = (None, None) if call is None else (call.input_shape, call.output_shape)
+            found.append(Container(module.name, module.type, *shapes))
+    return tuple(found)
 
 
 def peak_bytes(graph: Graph, readings: Sequence[Reading]) -> int:

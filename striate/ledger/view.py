@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from striate.errors import RequestError
-from striate.ledger.account import Ledger
+from striate.ledger.account import Container, Ledger
 from striate.ledger.ideas import ratio
 from striate.ledger.rows import Layer
 
@@ -126,9 +126,11 @@ def _to_depth(ledger: Ledger, depth: int) -> list[Layer]:
     groups: dict[str, list[Layer]] = {}
     for layer in ledger.layers:
         groups.setdefault(".".join(_parts(layer.name)[:depth]), []).append(layer)
-    kinds = {container.name: container.type for container in ledger.containers}
+    modules = {container.name: container for container in ledger.containers}
     return [
-        members[0] if [m.name for m in members] == [name] else _sum(name, kinds, members)
+        members[0]
+        if [m.name for m in members] == [name]
+        else _sum(name, modules.get(name), members)
         for name, members in groups.items()
     ]
 
@@ -139,7 +141,7 @@ def _parts(name: str) -> list[str]:
     return [*(module.split(".") if module else []), *([colon + function] if colon else [])]
 
 
-def _sum(name: str, kinds: Mapping[str, str], members: Sequence[Layer]) -> Layer:
+def _sum(name: str, module: Container | None, members: Sequence[Layer]) -> Layer:
     connected = [layer for layer in members if layer.connections is not None]
     pooled = [layer for layer in members if layer.pooling_factor is not None]
 
@@ -154,9 +156,9 @@ def _sum(name: str, kinds: Mapping[str, str], members: Sequence[Layer]) -> Layer
     names = {layer.name for layer in members}
     return Layer(
         name=name,
-        type=kinds.get(name, members[0].type),
-        input_shape=members[0].input_shape,
-        output_shape=members[-1].output_shape,
+        type=members[0].type if module is None else module.type,
+        input_shape=None if module is None else module.input_shape,
+        output_shape=None if module is None else module.output_shape,
         params=total("params"),
         weights=total("weights"),
         bias=total("bias"),

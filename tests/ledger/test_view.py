@@ -168,6 +168,20 @@ def test_rows_say_whose_weights_they_use_and_whether_they_ran() -> None:
     assert "MACs of a row are of the batch of 2" in found
 
 
+def test_a_module_in_one_row_has_its_own_shapes() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(4, 2), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.left(x), self.right(x)], 1)
+
+    found = count(nn.Sequential(Branches(), nn.Linear(5, 1)), (2, 4))
+    first, _ = lines(found, View(depth=1))
+    assert (first.layer.input_shape, first.layer.output_shape) == ((2, 4), (2, 5))
+
+
 def test_a_ledger_prints_its_table() -> None:
     found = count(nn.Linear(4, 3), (1, 4), name="net")
     assert str(found) == text(found, 100)
