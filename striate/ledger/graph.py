@@ -95,8 +95,6 @@ class Module:
     type: str
     leaf: bool
     aliases: tuple[str, ...] = ()
-    #: Of a leaf: the arguments it was made with, as it says them itself.
-    settings: str = ""
 
 
 @dataclass(slots=True)

@@ -186,23 +186,23 @@ def _sum(name: str, module: Container | None, members: Sequence[Layer]) -> Layer
 
 # -- repeated blocks once ----------------------------------------------------------------------
 
-_NUMBER = re.compile(r"\d+")
+NUMBER = re.compile(r"\d+")
 
 
 def _folded(rows: Sequence[Layer]) -> Iterator[Line]:
     """Where a block of rows comes again and again, alike but for one number in the names, it is shown once."""
     keys = [_key(layer) for layer in rows]
-    numbers = [tuple(map(int, _NUMBER.findall(layer.name))) for layer in rows]
+    numbers = [tuple(map(int, NUMBER.findall(layer.name))) for layer in rows]
     start = 0
     while start < len(rows):
-        length, times, place = max(
+        length, times = max(
             (
-                (length, *_repeats(keys, numbers, start, length))
+                (length, _repeats(keys, numbers, start, length))
                 for length in range(1, min(_LONGEST, (len(rows) - start) // 2) + 1)
             ),
             # As few lines as can be; of those, the shortest block.
             key=lambda found: (found[0] * (found[1] - 1), -found[0]),
-            default=(1, 1, 0),
+            default=(1, 1),
         )
         if length * (times - 1) < 2:
             yield Line(rows[start])
@@ -210,45 +210,53 @@ def _folded(rows: Sequence[Layer]) -> Iterator[Line]:
             continue
         for row in range(start, start + length):
             block = [rows[row + repeat * length] for repeat in range(times)]
-            spans = [numbers[row + repeat * length][place] for repeat in range(times)]
             same = all(layer.receptive_field == block[0].receptive_field for layer in block)
             field = block[0].receptive_field if same else None
-            name = _with_span(block[0].name, place, spans)
+            name = spanned([layer.name for layer in block])
             yield Line(replace(block[0], name=name, receptive_field=field), times)
         start += length * times
 
 
 def _key(layer: Layer) -> object:
-    alike = replace(layer, name=_NUMBER.sub("#", layer.name), receptive_field=None, shared_with=())
+    alike = replace(layer, name=NUMBER.sub("#", layer.name), receptive_field=None, shared_with=())
     return alike, bool(layer.shared_with)
 
 
 def _repeats(
     keys: Sequence[object], numbers: Sequence[tuple[int, ...]], start: int, length: int
-) -> tuple[int, int]:
-    """How often the block of that length comes, and which number of the names tells its repeats apart."""
+) -> int:
+    """How often the block of that length comes, told apart by the same number in all its names."""
     place: int | None = None
     times = 1
     while start + (times + 1) * length <= len(keys):
         for row in range(start, start + length):
             other = row + times * length
             if keys[row] != keys[other]:
-                return times, place or 0
+                return times
             apart = [
                 index
                 for index, (a, b) in enumerate(zip(numbers[row], numbers[other], strict=True))
                 if a != b
             ]
             if len(apart) != 1 or (place is not None and apart[0] != place):
-                return times, place or 0
+                return times
             place = apart[0]
         times += 1
-    return times, place or 0
+    return times
 
 
-def _with_span(name: str, place: int, numbers: Sequence[int]) -> str:
-    """The name with the numbers of all repeats: `0-11` where each follows the one before, else `0…22`."""
-    match = list(_NUMBER.finditer(name))[place]
-    dense = all(b - a == 1 for a, b in pairwise(numbers))
-    span = f"{numbers[0]}{'-' if dense else '…'}{numbers[-1]}"
-    return name[: match.start()] + span + name[match.end() :]
+def spanned(names: Sequence[str]) -> str:
+    """Names that differ in one number as one: `0-11` where each number follows the one before, else `0…22`.
+
+    >>> spanned(["a.3.b", "a.4.b", "a.5.b"]), spanned(["a.0", "a.2"]), spanned(["a.0"])
+    ('a.3-5.b', 'a.0…2', 'a.0')
+    """
+    first = names[0]
+    found = [list(NUMBER.finditer(name)) for name in names]
+    for place, match in enumerate(found[0]):
+        texts = [each[place][0] for each in found]
+        if len(set(texts)) > 1:
+            numbers = [int(text) for text in texts]
+            mark = "-" if all(b - a == 1 for a, b in pairwise(numbers)) else "…"
+            return f"{first[: match.start()]}{numbers[0]}{mark}{numbers[-1]}{first[match.end() :]}"
+    return first

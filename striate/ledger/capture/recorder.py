@@ -39,6 +39,7 @@ class Recorder:
 
     def __init__(self, original: nn.Module, twin: nn.Module, *, on_meta: bool) -> None:
         self.on_meta = on_meta
+        self._original = original
         self.graph_inputs: list[Tensor] = []
         self.hidden = 0
         self._calls: list[Call] = []
@@ -91,7 +92,8 @@ class Recorder:
         module = self._modules[call.module]
         shape = call.input_shape
         given = "no tensor" if shape is None else "x".join(map(str, shape)) or "a single number"
-        what = f"{module.type}({module.settings})" if module.settings else module.type
+        settings = _settings(self._original.get_submodule(module.name)) if module.leaf else ""
+        what = f"{module.type}({settings})" if settings else module.type
         return f" in {module.name or 'the model'} ({what}), which was given {given}"
 
     # -- tensors -------------------------------------------------------------------------------
@@ -343,8 +345,7 @@ def _modules(model: nn.Module) -> tuple[tuple[Module, ...], dict[str, int]]:
     for index, (key, known) in enumerate(names.items()):
         module = objects[key]
         leaf = next(module.children(), None) is None
-        settings = _settings(module) if leaf else ""
-        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:]), settings))
+        records.append(Module(known[0], type(module).__name__, leaf, tuple(known[1:])))
         indices.update(dict.fromkeys(known, index))
     return tuple(records), indices
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 
 from striate.ledger.compare import TOTALS, Change, Difference, Row
 from striate.ledger.render.words import growth
 from striate.ledger.rows import Layer
+from striate.ledger.view import NUMBER, spanned
 
 #: The columns of the rows.
 WEIGHTS, WORK = "params", "MACs of an example"
 REPEATED = "×N: N layers alike, the figures are of one"
-_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def shown(found: Difference) -> tuple[Shown, ...]:
     for row in found.changed:
         if row.matters:
             alike = _shown([row])
-            template = tuple(_NUMBER.sub("#", name) for name in alike.names)
+            template = tuple(NUMBER.sub("#", name) for name in alike.names)
             key = (alike.change, alike.kinds, alike.params, alike.macs, template)
             groups.setdefault(key, []).append(row)
     order = {id(row): place for place, row in enumerate(found.rows)}
@@ -118,7 +117,7 @@ def _shown(rows: Sequence[Row]) -> Shown:
     names = [list(dict.fromkeys(_name(layer) for layer in pair)) for pair in layers]
     return Shown(
         first.change,
-        tuple(_span([of_row[side] for of_row in names]) for side in range(len(names[0]))),
+        tuple(spanned([of_row[side] for of_row in names]) for side in range(len(names[0]))),
         tuple(dict.fromkeys(layer.type for layer in layers[0])),
         tuple(dict.fromkeys(layer.params for layer in layers[0])),
         tuple(dict.fromkeys(macs for macs in first.macs if macs is not None)),
@@ -134,7 +133,7 @@ def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Rows alike, apart so that the names of each part differ in one number (of each side), in as few parts as
     can be."""
     numbers = [
-        [_NUMBER.findall(name) for name in _shown([row]).names] for row in rows
+        [NUMBER.findall(name) for name in _shown([row]).names] for row in rows
     ]  # of each row, of each side
     best: list[list[Row]] = [[row] for row in rows]
     for places in product(*(range(len(side)) for side in numbers[0])):
@@ -148,20 +147,3 @@ def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
         if len(parts) < len(best):
             best = list(parts.values())
     yield from best
-
-
-def _span(names: Sequence[str]) -> str:
-    """Names that differ in one number as one: `0-11` where each number follows the one before, else `0…22`.
-
-    >>> _span(["a.3.b", "a.4.b", "a.5.b"]), _span(["a.0", "a.2"]), _span(["a.0"])
-    ('a.3-5.b', 'a.0…2', 'a.0')
-    """
-    first = names[0]
-    found = [list(_NUMBER.finditer(name)) for name in names]
-    for place, match in enumerate(found[0]):
-        texts = [each[place][0] for each in found]
-        if len(set(texts)) > 1:
-            numbers = [int(text) for text in texts]
-            mark = "-" if all(b - a == 1 for a, b in pairwise(numbers)) else "…"
-            return f"{first[: match.start()]}{numbers[0]}{mark}{numbers[-1]}{first[match.end() :]}"
-    return first
