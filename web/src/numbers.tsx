@@ -1,0 +1,88 @@
+// How numbers are written: exact, as powers, as bytes and as time, in both languages.
+
+import type { JSX } from "preact";
+import { BYTES_PER_WEIGHT } from "./account";
+import { language } from "./state";
+
+type Whole = bigint | number;
+
+/** 1,000,000: every digit. */
+export const exact = (value: Whole): string => value.toLocaleString("en-US");
+
+/** The exponent where the value is a power of ten. */
+export function exponent(value: Whole): number | undefined {
+  const digits = String(value);
+  return /^10+$/.test(digits) ? digits.length - 1 : undefined;
+}
+
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const raised = (power: number) => [...String(power)].map((digit) => SUPERSCRIPTS[Number(digit)]).join("");
+
+/** Short, as text: 10¹², 100, 4,608, 9.2×10⁹. Rounded above a million unless it is a power of ten. */
+export function short(value: Whole): string {
+  const power = exponent(value);
+  if (power !== undefined && power > 3) return `10${raised(power)}`;
+  const digits = String(value);
+  if (digits.length <= 7) return exact(value);
+  const leading = Number(`${digits[0]}.${digits.slice(1, 4)}`).toFixed(1);
+  return leading === "10.0" ? `10${raised(digits.length)}` : `${leading}×10${raised(digits.length - 1)}`;
+}
+
+/** Short, for reading: 10 to a raised exponent. Screen readers get every digit. */
+export function Power({ value }: { value: Whole }): JSX.Element {
+  const text = short(value);
+  const [, mantissa = "", raisedPart = ""] = /^(.*?10)([⁰¹²³⁴⁵⁶⁷⁸⁹]+)$/.exec(text) ?? [];
+  if (!raisedPart) return <span class="number">{text}</span>;
+  const power = [...raisedPart].map((sign) => SUPERSCRIPTS.indexOf(sign)).join("");
+  return (
+    <span class="number" title={exact(value)}>
+      <span aria-hidden="true">
+        {mantissa}
+        <sup>{power}</sup>
+      </span>
+      <span class="heard">{exact(value)}</span>
+    </span>
+  );
+}
+
+const rounded = (value: number): string =>
+  value >= 100 ? exact(Math.round(value)) : String(Number(value.toPrecision(value >= 10 ? 3 : 2)));
+
+const BYTES = ["B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB"];
+
+/** The memory of so many weights of four bytes: 4 TB. */
+export function memory(weights: bigint): string {
+  const bytes = weights * BYTES_PER_WEIGHT;
+  const step = Math.min(Math.floor((String(bytes).length - 1) / 3), BYTES.length - 1);
+  return `${rounded(Number(bytes) / 1000 ** step)} ${BYTES[step]}`;
+}
+
+const SPANS = [
+  { seconds: 31_557_600, en: "years", one: "year", zh: "年" },
+  { seconds: 86_400, en: "days", one: "day", zh: "天" },
+  { seconds: 3_600, en: "hours", one: "hour", zh: "小时" },
+  { seconds: 60, en: "minutes", one: "minute", zh: "分钟" },
+  { seconds: 1, en: "seconds", one: "second", zh: "秒" },
+  { seconds: 1e-3, en: "milliseconds", one: "millisecond", zh: "毫秒" },
+  { seconds: 1e-6, en: "microseconds", one: "microsecond", zh: "微秒" },
+  { seconds: 1e-9, en: "nanoseconds", one: "nanosecond", zh: "纳秒" },
+] as const;
+
+/** A span of time in the unit that suits it: 2.2 hours, 2.2 小时. */
+export function duration(seconds: number): string {
+  const span = SPANS.find((unit) => seconds >= unit.seconds) ?? SPANS[SPANS.length - 1]!;
+  const value = rounded(seconds / span.seconds);
+  if (language.value === "zh") return `${value} ${span.zh}`;
+  return `${value} ${value === "1" ? span.one : span.en}`;
+}
+
+/** How many times `before` is of `after`: 10,000, or 3.9 where it does not divide. */
+export function times(before: bigint, after: bigint): string {
+  if (after === 0n) return "∞";
+  if (before % after === 0n) return short(before / after);
+  const ratio = Number(before) / Number(after);
+  return ratio >= 1000 ? short(BigInt(Math.round(ratio))) : rounded(ratio);
+}
+
+/** A fraction as a percentage with one digit. */
+export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`;

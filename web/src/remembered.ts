@@ -1,0 +1,20 @@
+// Choices that outlive the page, where the browser allows it.
+
+/** What was remembered under `name`. A browser that blocks storage for local files remembers nothing. */
+export function remembered(name: string): string | null {
+  return storage()?.getItem(`striate.${name}`) ?? null;
+}
+
+export function remember(name: string, value: string): void {
+  storage()?.setItem(`striate.${name}`, value);
+}
+
+function storage(): Storage | undefined {
+  try {
+    return localStorage;
+  } catch (error) {
+    // Reading the property is what throws where the user has switched storage off.
+    if (error instanceof DOMException && error.name === "SecurityError") return undefined;
+    throw error;
+  }
+}
