@@ -17,7 +17,7 @@ export PIP_CONSTRAINT = $(abspath constraints.txt)
 export PIP_BUILD_CONSTRAINT = $(abspath constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check sanitize clean
+.PHONY: help demo test test-slow check web web-check sanitize clean
 
 help: ## this list
 	@echo "make ..."
@@ -39,6 +39,18 @@ check: $(VENV)/.has-shrink-onnx-test-check ## formatting, lint, types, and the m
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+web: web/node_modules/.made ## the explainer page from its sources in web/ (Node 20 or newer)
+	cd web && npm run --silent check && npm run --silent build
+
+# The page in the package is made from the sources beside it, to the byte.
+web-check: web/node_modules/.made ## that the explainer page is what its sources make
+	cd web && npm run --silent check && npm run --silent build -- ../build/explain.html
+	cmp build/explain.html striate/report/explain.html || { echo "striate/report/explain.html is not what web/ makes: make web, and commit it" >&2; exit 1; }
+
+web/node_modules/.made: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --silent
+	@touch $@
+
 # Layers that the driver makes up; the thread sanitizer is slow, and does not follow a fork.
 SANITIZE = cmake -S csrc -B build/$(1) -DSTRIATE_DRIVER=ON -DSTRIATE_SANITIZE=$(2) -DCMAKE_BUILD_TYPE=Release && \
 	cmake --build build/$(1) --target driver --parallel && build/$(1)/driver
@@ -48,7 +60,7 @@ sanitize: ## the kernels under the address, undefined-behaviour and thread sanit
 	$(call SANITIZE,sanitize-thread,thread) 40 no-fork
 
 clean: ## remove .venv, what was built and what tools cached
-	rm -rf $(VENV) build .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build web/node_modules .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 
 # ---- the environment -------------------------------------------------------------------------
 # .has-A-B: striate is installed with the extras A and B. Each is a file written when pip is done,

@@ -136,7 +136,7 @@ def make(
 def test_make_help_lists_the_targets() -> None:
     done = make()
     assert done.returncode == 0
-    for target in ("demo", "test", "test-slow", "check", "help"):
+    for target in ("demo", "test", "test-slow", "check", "web", "web-check", "help"):
         assert re.search(rf"^  {target} ", done.stdout, re.MULTILINE)
 
 

@@ -1,6 +1,6 @@
 // Builds the explainer: everything under src/ becomes one file without a network, which the wheel carries.
 //   node build.mjs [OUT]    default OUT: ../striate/report/explain.html
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -31,6 +31,7 @@ for (const [place, text] of Object.entries(parts)) {
   if (built.split(place).length !== 2) throw new Error(`src/page.html: expected ${place} once`);
   built = built.replace(place, () => text);
 }
+await mkdir(dirname(out), { recursive: true });
 await writeFile(`${out}.new`, built);
 await rename(`${out}.new`, out);
 console.log(`${out}: ${(Buffer.byteLength(built) / 1000).toFixed(0)} kB`);

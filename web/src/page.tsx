@@ -6,6 +6,7 @@ import { Choice } from "./controls";
 import { Power } from "./numbers";
 import { PARTS } from "./parts";
 import { account, chooseLanguage, chooseLook, language, look, setting } from "./state";
+import { entries } from "./setting";
 import { words } from "./words";
 
 const text = words("page", {
@@ -22,6 +23,7 @@ const text = words("page", {
     dense: "dense",
     local: "local",
     shared: "shared",
+    units: "pooled units",
     skip: "Skip to the story",
     foot: "Every number here is computed as you watch, by the formulas that striate’s Python uses. The same arithmetic in a terminal:",
     project: "striate makes networks that you have smaller with these three ideas.",
@@ -39,6 +41,7 @@ const text = words("page", {
     dense: "全连接",
     local: "局部连接",
     shared: "权值共享",
+    units: "池化后的单元",
     skip: "跳到正文",
     foot: "页面上的每个数都是当场算出来的，所用公式与 striate 的 Python 代码相同。在终端里做同样的计算：",
     project: "striate 用这三个想法把你手上的网络变小。",
@@ -75,7 +78,7 @@ function Switches(): JSX.Element {
 /** The account that stays in sight. */
 function Ladder(): JSX.Element {
   const t = text();
-  const { dense, connections, weights } = account.value;
+  const { dense, connections, weights, pooledUnits } = account.value;
   const steps = [
     { name: t.dense, value: dense, idea: "dense" },
     { name: t.local, value: connections, idea: "local" },
@@ -89,15 +92,18 @@ function Ladder(): JSX.Element {
             <span class="name">{name}</span> <Power value={value} />
           </li>
         ))}
+        <li class="pooled">
+          <span class="name">{t.units}</span> <Power value={pooledUnits} />
+        </li>
       </ol>
     </div>
   );
 }
 
 /** The terminal's command for the setting chosen. */
-export function command(): string {
-  const { height, width, kernel } = setting.value;
-  return `striate explain --size ${height}x${width} --kernel ${kernel}`;
+function command(): string {
+  const options = entries(setting.value).map(([name, value]) => `--${name} ${value}`);
+  return ["striate explain", ...options].join(" ");
 }
 
 function Section({ number }: { number: number }): JSX.Element {
