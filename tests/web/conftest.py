@@ -74,9 +74,7 @@ def opened(browser: Browser) -> Iterator[Open]:
         contexts.append(made)
         page = made.new_page()
         listen(page)
-        page.goto(
-            file.as_uri() + (f"?{query}" if query else "") + (f"#{state}" if state else "")
-        )
+        page.goto(file.as_uri() + (f"?{query}" if query else "") + (f"#{state}" if state else ""))
         page.wait_for_selector("section h2")
         return page
 

@@ -29,7 +29,7 @@ const text = words("page", {
     project: "striate makes networks that you have smaller with these three ideas.",
   },
   zh: {
-    title: "从一万亿个权值到一百个",
+    title: "从一万亿个权值\u200b到一百个",
     lede: "卷积网络之所以小，靠的是三个想法：只看一个窗口，不看全部；每个位置用同一组权值；把相邻的结果合而为一。改动页面上的任何一个数，看看每个想法省下了什么，又放弃了什么。",
     language: "语言",
     look: "配色",
