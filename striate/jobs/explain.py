@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from dataclasses import asdict, fields
 from fractions import Fraction
 from pathlib import Path
@@ -55,21 +56,26 @@ def write_page(setting: Setting, language: str | None, path: Path) -> Path:
     Raises `RequestError` where a file cannot be put there, or the page was not built.
     """
     with surroundings(path, again="run the same command again"):
-        # A link stays one, and what it leads to is written.
-        place = path.resolve()
-        if place.is_dir():
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            mode = None
+        if mode is not None and stat.S_ISDIR(mode):
             raise RequestError(
                 f"--out {path}: is a directory; name a file in it, such as {path / SUGGESTED}"
             )
-        if place.exists() and not place.is_file():
+        if mode is not None and not stat.S_ISREG(mode):
             raise RequestError(
                 f"--out {path}: is no ordinary file, so it would not be written whole; name another"
             )
+        # A link stays one, and what it leads to is written.
+        place = Path(os.path.realpath(path))
         if not place.parent.is_dir():
+            missing = place.parent if path.is_symlink() else path.parent
             raise RequestError(
-                f"--out {path}: there is no directory {path.parent}; make it first, or choose another path"
+                f"--out {path}: there is no directory {missing}; make it first, or choose another path"
             )
-        if place.exists() and not os.access(place, os.W_OK):
+        if mode is not None and not os.access(place, os.W_OK):
             raise RequestError(f"--out {path}: may not be written; choose another path")
     write_whole(place, page(opening(setting, language)).encode())
     return place
