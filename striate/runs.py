@@ -32,12 +32,12 @@ CHECKPOINTS = "checkpoints"
 _PART = ".part."
 _PAGES = frozenset({REQUEST, JOURNAL, "result.json", "report.html"})
 
-# What the surroundings of a run can refuse, and what to do about it. Any other OSError is a fault
-# of ours.
+# What the surroundings of a run can refuse, and what to do about it; `{again}` is how to go on then. Any
+# other OSError is a fault of ours.
 _REMEDIES = {
-    errno.ENOSPC: "the disk is full; free some space, then run the same command with --resume",
-    errno.EDQUOT: "the disk quota is used up; free some space, then use --resume",
-    errno.EFBIG: "the file grew larger than a limit allows; raise it, then use --resume",
+    errno.ENOSPC: "the disk is full; free some space, then {again}",
+    errno.EDQUOT: "the disk quota is used up; free some space, then {again}",
+    errno.EFBIG: "the file grew larger than a limit allows; raise it, then {again}",
     errno.EACCES: "permission denied; choose a directory that you may write",
     errno.EPERM: "not permitted; choose a directory that you may write",
     errno.EROFS: "the file system is read-only; choose a directory that you may write",
@@ -47,8 +47,8 @@ _REMEDIES = {
     errno.ENOENT: "the path does not exist or was removed meanwhile; choose another path",
     errno.ENAMETOOLONG: "the path is too long; choose a shorter one",
     errno.ELOOP: "the path runs through too many links; choose another path",
-    errno.EIO: "the disk reports an input/output error; check it, then use --resume",
-    errno.ESTALE: "the network file system lost the directory; mount it again, then use --resume",
+    errno.EIO: "the disk reports an input/output error; check it, then {again}",
+    errno.ESTALE: "the network file system lost the directory; mount it again, then {again}",
     errno.ENOLCK: "the file system offers no locks; choose a directory on a local disk",
     errno.EOPNOTSUPP: "the file system does not support this; choose a directory on a local disk",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
@@ -56,7 +56,9 @@ _REMEDIES = {
 
 
 @contextmanager
-def surroundings(path: Path, option: str = "--out") -> Iterator[None]:
+def surroundings(
+    path: Path, option: str = "--out", again: str = "run the same command with --resume"
+) -> Iterator[None]:
     """Turn what the disk refuses at or under `path` into a `RequestError` of one line with a remedy.
 
     >>> with surroundings(Path("run")):
@@ -71,12 +73,51 @@ def surroundings(path: Path, option: str = "--out") -> Iterator[None]:
         elsewhere = named is not None and not _related(Path(named), path)
         if elsewhere or error.errno not in _REMEDIES:
             raise
-        raise RequestError(f"{option} {path}: {_REMEDIES[error.errno]}") from error
+        raise RequestError(
+            f"{option} {path}: {_REMEDIES[error.errno].format(again=again)}"
+        ) from error
 
 
 def _related(named: Path, path: Path) -> bool:
     named, path = named.absolute(), path.absolute()
     return named.is_relative_to(path) or path.is_relative_to(named)
+
+
+def write_whole(path: Path, data: bytes, option: str = "--out") -> None:
+    """Write a file that belongs to no run, whole or not at all; `option` is what named it, for errors.
+
+    Raises `RequestError` where the disk refuses it.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "page.html"
+    >>> write_whole(place, b"hello")
+    >>> place.read_bytes(), [entry.name for entry in place.parent.iterdir()]
+    (b'hello', ['page.html'])
+    """
+    # No lock keeps a second process away, so each has a part of its own.
+    part = path.with_name(f"{_PART}{os.getpid()}.{path.name}")
+    with surroundings(path, option, "run the same command again"):
+        try:
+            with open(part, "wb") as file, _taken_away(part):
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(part, path)
+            _sync(path.parent)
+        except OSError as error:
+            if error.filename == os.fspath(part):  # whoever named `path` knows nothing of it
+                error.filename = os.fspath(path)
+            raise
+
+
+@contextmanager
+def _taken_away(part: Path) -> Iterator[None]:
+    """Delete `part` if what is done with it fails."""
+    try:
+        yield
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def has_run(path: str | os.PathLike[str]) -> bool:

@@ -194,7 +194,9 @@ def one_line(text: str) -> str:
 # ---- help
 
 
-@pytest.mark.parametrize("command", [[], ["count"], ["shrink"], ["evaluate"], ["report"]])
+@pytest.mark.parametrize(
+    "command", [[], ["count"], ["shrink"], ["evaluate"], ["report"], ["explain"]]
+)
 def test_help_has_an_example_and_needs_no_torch(command: list[str]) -> None:
     script = (
         "import sys; from striate.cli import main; code = main(sys.argv[1:]);"

@@ -24,6 +24,7 @@ WITHOUT_TORCH = (
     "striate.geometry",
     "striate.runs",
     "striate.jobs",
+    "striate.jobs.explain",
     "striate.ledger.account",
     "striate.ledger.gates",
     "striate.ledger.ideas",
@@ -33,6 +34,8 @@ WITHOUT_TORCH = (
     "striate.ledger.render.notebook",
     "striate.ledger.render.table",
     "striate.ledger.rows",
+    "striate.report.explain_page",
+    "striate.report.explain_table",
     "striate.report.run_page",
 )
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from striate import runs
 from striate.errors import RequestError
-from striate.runs import Run, check_new, has_run
+from striate.runs import Run, check_new, has_run, write_whole
 
 
 def begin(path: Path, steps: int = 3) -> bytes:
@@ -362,6 +362,31 @@ def test_a_failed_whole_write_keeps_the_old_file(
                 run.write_bytes("plan.json", b"new")
         assert (run.path / "plan.json").read_bytes() == b"old"
         assert not list(run.path.glob(".part.*"))
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize("code", CODES)
+def test_a_failed_write_of_a_file_of_no_run_keeps_the_old_one_and_speaks_of_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, function: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    page = tmp_path / "page.html"
+    write_whole(page, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(RequestError, match=rf"^--out {page}: ") as caught:
+            write_whole(page, b"new")
+    assert "--resume" not in str(caught.value)
+    assert page.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_a_file_that_cannot_be_made_is_named_as_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=rf"^--page {tmp_path}/none/a: the path does not exist"):
+        write_whole(tmp_path / "none" / "a", b"", "--page")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from striate.cli.count import count
 from striate.cli.doctor import doctor
 from striate.cli.evaluate import evaluate
 from striate.cli.exits import FAULT, INTERRUPTED, OK, UNMET, WRONG, Interrupted
+from striate.cli.explain import explain
 from striate.cli.faults import logged
 from striate.cli.options import Version
 from striate.cli.output import complain, escape_what_cannot_be_encoded
@@ -19,7 +20,7 @@ from striate.cli.shrink import shrink
 from striate.errors import RequestError, UnreachableBudget
 
 #: In the order of `striate --help`; each is called as its function is.
-COMMANDS = (count, shrink, evaluate, report, doctor)
+COMMANDS = (count, shrink, evaluate, report, explain, doctor)
 
 # The plain help is quick; the coloured one costs as much again as all else that starts.
 app = typer.Typer(

@@ -1,4 +1,4 @@
-"""Integers only, no torch: windows along an axis, the grids of local layers, and their tables."""
+"""Integers only, no torch: windows along an axis, the grids of local layers and their tables, the three ideas."""
 
 from striate.geometry.grid import (
     PADDING_MODES,
@@ -9,6 +9,14 @@ from striate.geometry.grid import (
 )
 from striate.geometry.sharing import SharingMap
 from striate.geometry.tables import input_of_tap, kernel_of_position, tap_sources
+from striate.geometry.three_ideas import (
+    Setting,
+    SettingError,
+    ThreeIdeas,
+    seconds_to_read,
+    three_ideas,
+    weight_bytes,
+)
 from striate.geometry.windows import (
     ReceptiveField,
     adaptive_windows,
@@ -28,7 +36,10 @@ __all__ = [
     "PADDING_MODES",
     "LocalGrid",
     "ReceptiveField",
+    "Setting",
+    "SettingError",
     "SharingMap",
+    "ThreeIdeas",
     "adaptive_windows",
     "block_count",
     "check_fits",
@@ -41,9 +52,12 @@ __all__ = [
     "pair",
     "per_axis",
     "same_padding",
+    "seconds_to_read",
     "span",
     "tap_sources",
     "taps_inside",
+    "three_ideas",
     "transposed_grid",
+    "weight_bytes",
     "window",
 ]
