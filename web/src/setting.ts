@@ -55,16 +55,16 @@ export function mended(setting: Setting): Setting {
   const width = within(setting.width, 1, LARGEST_SIDE);
   const side = Math.min(height, width);
   const kernel = within(setting.kernel, 1, Math.min(side, LARGEST_KERNEL));
-  const stride = within(setting.stride, 1, side);
+  const stride = within(setting.stride, 1, LARGEST_SIDE);
   const sound = { ...setting, height, width, kernel, stride };
   const [rows, columns] = outputsOf(sound);
   const pool = within(setting.pool, 1, Math.min(rows, columns));
   const { share } = setting;
   return {
     ...sound,
-    share: "step" in share ? { ...share, step: within(share.step, 1, Math.max(rows, columns)) } : share,
+    share: "step" in share ? { ...share, step: within(share.step, 1, LARGEST_SIDE) } : share,
     pool,
-    poolStride: within(setting.poolStride, 1, Math.min(rows, columns)),
+    poolStride: within(setting.poolStride, 1, LARGEST_SIDE),
   };
 }
 
@@ -99,9 +99,9 @@ export function written(setting: Setting): Record<(typeof ENTRIES)[number], stri
   };
 }
 
-/** The entries that differ from the example's. */
+/** The entries that differ from the example's. Pooling windows that do not overlap need no stride of their own. */
 export function entries(setting: Setting): [name: string, value: string][] {
-  const standard = written(EXAMPLE);
+  const standard = { ...written(EXAMPLE), "pool-stride": String(setting.pool) };
   const own = written(setting);
   return ENTRIES.filter((name) => own[name] !== standard[name]).map((name) => [name, own[name]]);
 }
@@ -121,7 +121,7 @@ export function settingFrom(given: ReadonlyMap<string, string>): Setting {
     padding: padding === "valid" ? "valid" : "same",
     share: shareFrom(given.get("share") ?? "") ?? EXAMPLE.share,
     pool,
-    poolStride: number("pool-stride", given.has("pool") ? pool : EXAMPLE.poolStride),
+    poolStride: number("pool-stride", pool),
     poolKind: poolKind === "average" ? "average" : "max",
   });
 }
