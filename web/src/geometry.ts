@@ -18,7 +18,7 @@ export function outputSize(size: number, kernel: number, stride = 1, padding: Pa
 }
 
 /** Input indices [start, stop) of the window at an output position; with `size`, cut to the input. */
-export function window_(
+export function windowOf(
   position: number,
   kernel: number,
   stride = 1,
