@@ -1,10 +1,11 @@
 // The weights of the three layers as squares, to scale, and a zoom from the largest to the smallest.
 
 import type { JSX } from "preact";
-import { Button, Controls, Slider } from "../../controls";
+import { Button, Controls, NumberField, Slider } from "../../controls";
 import { arrows, Figure } from "../../figure";
-import { memory, short } from "../../numbers";
-import { account } from "../../state";
+import { exact, memory, short, times } from "../../numbers";
+import { LARGEST_KERNEL } from "../../setting";
+import { account, change, setting } from "../../state";
 import { readingTime } from "./cost";
 import { length } from "./length";
 import { durations, IDEAS, squaresOf, viewAt, type Square, type View } from "./squares";
@@ -14,9 +15,15 @@ import { flyTo, FULL, LAST, zoom, zoomTo } from "./zoom";
 const SCALE = 30;
 const LEADER = 30;
 const LINE = 18;
+/** From the line that the squares stand on to the drawing's lower edge. */
+const GROUND = 6;
 const LABELS = LEADER + 5 * LINE + 4;
 
-const drawingHeight = (width: number) => Math.min(0.86 * width, 400);
+const drawingHeight = (width: number) => Math.min(0.86 * width, 430);
+
+/** How many times, with every digit up to a million. */
+const timesOf = (before: bigint, after: bigint) =>
+  before % after === 0n && before / after <= 1_000_000n ? exact(before / after) : times(before, after);
 
 interface Window {
   readonly width: number;
@@ -27,9 +34,9 @@ interface Window {
   readonly y: (y: number) => number;
 }
 
-function windowOf(width: number, height: number, [x0, y0, seen]: View): Window {
+function windowOf(width: number, height: number, [middle, seen]: View): Window {
   const scale = height / seen;
-  return { width, height, scale, x: (x) => width / 2 + (x - x0) * scale, y: (y) => height / 2 - (y - y0) * scale };
+  return { width, height, scale, x: (x) => width / 2 + (x - middle) * scale, y: (y) => height - GROUND - y * scale };
 }
 
 const clamp = (value: number, low: number, high: number) => Math.min(Math.max(value, low), high);
@@ -86,15 +93,15 @@ function Area({ square, view }: { square: Square; view: Window }): JSX.Element |
 function Label({ square, index, view, onChoose }: { square: Square; index: number; view: Window; onChoose: () => void }): JSX.Element {
   const t = text();
   const column = view.width / IDEAS.length;
-  const x = index * column + 4;
+  const x = index * column;
   const { left, right } = seen(square, view);
   const away = right <= 0;
   const target = clamp((Math.max(left, 0) + Math.min(right, view.width)) / 2, 3, view.width - 3);
   const line = (k: number) => view.height + LEADER + (k + 1) * LINE - 4;
-  const middle = x + Math.min(column / 2, 60) - 4;
+  const middle = x + Math.min(column / 3, 40);
   return (
     <g class={`dense-label ${square.idea}`} onClick={onChoose}>
-      <rect class="dense-hit" x={x - 4} y={view.height + LEADER} width={column} height={5 * LINE + 4} />
+      <rect class="dense-hit" x={x} y={view.height + LEADER} width={column} height={5 * LINE + 4} />
       <path class="dense-leader" d={`M${middle} ${view.height + LEADER - 2}L${target.toFixed(1)} ${view.y(0) + 3}`} />
       <text class="dense-name" x={x} y={line(0)}>
         {away ? "← " : ""}
@@ -110,7 +117,7 @@ function Label({ square, index, view, onChoose }: { square: Square; index: numbe
         {readingTime(square.weights)}
       </text>
       <text class="label" x={x} y={line(4)}>
-        {t.wideHere(length(square.side * view.scale))}
+        {t.wide(length(square.side * view.scale))}
       </text>
     </g>
   );
@@ -132,20 +139,40 @@ function Scale({ view }: { view: Window }): JSX.Element {
 
 export function Areas(): JSX.Element {
   const t = text();
+  const { kernel } = setting.value;
+  const { dense, connections, weights } = account.value;
   const squares = squaresOf(account.value);
+  const side = Math.sqrt(Number(dense) / Number(connections));
   const nearest = zoom.value % FULL === 0 ? zoom.value / FULL : undefined;
   const fly = (index: number) => flyTo(index, durations(squares, 1));
   const where = t.where(zoom.value / FULL);
   return (
     <>
+      <Controls>
+        <NumberField
+          label={t.kernel}
+          value={kernel}
+          low={1}
+          high={Math.min(setting.value.height, setting.value.width, LARGEST_KERNEL)}
+          onChange={(kernel) => change({ kernel })}
+        />
+        <div class="dense-stops" role="group" aria-label={t.zoomTo}>
+          {IDEAS.map((idea, index) => (
+            <Button key={idea} pressed={nearest === index} onClick={() => fly(index)}>
+              {t.names[idea]}
+            </Button>
+          ))}
+        </div>
+        <Slider label={t.zoom} value={Math.round(zoom.value)} low={0} high={LAST} onChange={zoomTo} show={(value) => t.where(value / FULL)} />
+      </Controls>
       <Figure
         name="dense-squares"
-        title={t.squaresTitle(short(account.value.dense))}
+        title={t.squaresTitle(short(dense))}
         description={t.squaresDescription(
           where,
           squares.map(({ idea, weights }) => `${t.names[idea]}: ${short(weights)}, ${memory(weights)}, ${readingTime(weights)}`),
         )}
-        caption={t.squaresCaption}
+        caption={t.squaresCaption(timesOf(dense, connections), Number(side.toPrecision(3)).toLocaleString("en-US"), timesOf(dense, weights))}
         height={(width) => SCALE + drawingHeight(width) + LABELS}
         frame={{
           tabIndex: 0,
@@ -172,11 +199,13 @@ export function Areas(): JSX.Element {
           return (
             <>
               <Scale view={view} />
-              <g transform={`translate(0 ${SCALE})`}>
-                <path class="dense-ground" d={`M0 ${view.y(0).toFixed(1)}H${width}`} />
+              <svg x={0} y={SCALE} width={width} height={height}>
+                <path class="dense-ground" d={`M0 ${view.y(0)}H${width}`} />
                 {squares.map((square) => (
                   <Area key={square.idea} square={square} view={view} />
                 ))}
+              </svg>
+              <g transform={`translate(0 ${SCALE})`}>
                 {squares.map((square, index) => (
                   <Label key={square.idea} square={square} index={index} view={view} onChoose={() => fly(index)} />
                 ))}
@@ -185,16 +214,6 @@ export function Areas(): JSX.Element {
           );
         }}
       </Figure>
-      <Controls>
-        <div class="dense-stops" role="group" aria-label={t.zoomTo}>
-          {IDEAS.map((idea, index) => (
-            <Button key={idea} pressed={nearest === index} onClick={() => fly(index)}>
-              {t.names[idea]}
-            </Button>
-          ))}
-        </div>
-        <Slider label={t.zoom} value={Math.round(zoom.value)} low={0} high={LAST} onChange={zoomTo} show={(value) => t.where(value / FULL)} />
-      </Controls>
     </>
   );
 }

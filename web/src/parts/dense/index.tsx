@@ -1,11 +1,10 @@
 // Part 1: a dense layer, what its wires are, and how much its weights come to.
 
 import type { JSX } from "preact";
-import { Controls, NumberField, SizeControls } from "../../controls";
+import { Controls, SizeControls } from "../../controls";
 import { exact, memory, Power, short } from "../../numbers";
 import type { Part } from "../../part";
-import { LARGEST_KERNEL } from "../../setting";
-import { account, change, setting } from "../../state";
+import { account, setting } from "../../state";
 import { Areas } from "./area";
 import { Costs, readingTime } from "./cost";
 import { text } from "./words";
@@ -35,15 +34,6 @@ function View(): JSX.Element {
           t.kernels(exact(kernels)),
         )}
       </p>
-      <Controls>
-        <NumberField
-          label={t.kernel}
-          value={kernel}
-          low={1}
-          high={Math.min(height, width, LARGEST_KERNEL)}
-          onChange={(kernel) => change({ kernel })}
-        />
-      </Controls>
       <Areas />
       <Costs />
       <p>{t.saved(<Power value={dense} />, memory(dense), readingTime(dense))}</p>

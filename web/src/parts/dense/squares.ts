@@ -14,11 +14,11 @@ export interface Square {
   readonly side: number;
 }
 
-/** The middle of what is seen and its height, in sides of a weight; y points up. */
-export type View = readonly [x: number, y: number, height: number];
+/** The middle of what is seen and its height, in sides of a weight. The line that the squares stand on never moves. */
+export type View = readonly [middle: number, height: number];
 
 const GAP = 0.06;
-const MARGIN = 1.14;
+const MARGIN = 1.1;
 
 /** The squares from the largest to the smallest, side by side. */
 export function squaresOf(account: Account): readonly Square[] {
@@ -38,12 +38,13 @@ function stop(squares: readonly Square[], index: number, aspect: number): View {
   const last = squares[squares.length - 1]!;
   const right = last.left + last.side;
   const height = MARGIN * Math.max(first.side, (right - first.left) / aspect);
-  return [(first.left + right) / 2, 0.46 * height, height];
+  return [(first.left + right) / 2, height];
 }
 
 function flights(squares: readonly Square[], aspect: number) {
-  const stops = squares.map((_, index) => stop(squares, index, aspect) as [number, number, number]);
-  return stops.slice(1).map((to, k) => ({ from: stops[k]!, to, way: interpolateZoom(stops[k]!, to) }));
+  const stops = squares.map((_, index) => stop(squares, index, aspect));
+  const flat = ([middle, height]: View): [number, number, number] => [middle, 0, height];
+  return stops.slice(1).map((to, k) => ({ from: stops[k]!, to, way: interpolateZoom(flat(stops[k]!), flat(to)) }));
 }
 
 /** The view at a zoom from 0 (the first square) by 1 (the second) to 2: van Wijk and Nuij 2003, smooth to the eye. */
@@ -52,7 +53,9 @@ export function viewAt(squares: readonly Square[], zoom: number, aspect: number)
   const k = Math.min(Math.floor(zoom), ways.length - 1);
   const { from, to, way } = ways[k]!;
   const t = zoom - k;
-  return t === 0 ? from : t === 1 ? to : way(t);
+  if (t === 0 || t === 1) return t === 0 ? from : to;
+  const [middle, , height] = way(t);
+  return [middle, height];
 }
 
 /** How long each step between two squares takes, in milliseconds. */

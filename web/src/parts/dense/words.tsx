@@ -5,6 +5,9 @@ import { words } from "../../words";
 
 type Count = JSX.Element | string;
 
+/** A part of a whole that is so many times as large. */
+const partOf = (times: string, whole: string) => (times === "1" ? whole : `1/${times}`);
+
 export const text = words("dense", {
   en: {
     title: "Dense: every unit sees every pixel",
@@ -22,7 +25,7 @@ export const text = words("dense", {
       <>
         An image of {image} has {pixels} {pixels === "1" ? "pixel" : "pixels"}. Take a layer of {units} units
         {alike ? ", as many as there are pixels" : ", as many as the window of the next part has positions"}: it needs{" "}
-        {unitCount} × {pixels} = <strong>{dense}</strong> weights{power && <>, or {power}</>}.
+        {unitCount} × {pixels} = <strong>{dense}</strong> {dense === "1" ? "weight" : "weights"}{power && <>, or {power}</>}.
       </>
     ),
     wiringTitle: "Every unit is wired to every pixel",
@@ -49,11 +52,11 @@ export const text = words("dense", {
     squaresTitle: (dense: string) => `${dense} as a square`,
     squaresDescription: (where: string, squares: string[]) =>
       `Squares whose areas are in proportion to the numbers of weights. ${squares.join("; ")}. The zoom shows: ${where}.`,
-    squaresCaption:
-      "Areas are true to scale at every zoom. Zoom with the buttons, the slider, the arrow keys, or Ctrl and the wheel. Widths are as on a screen of 96 pixels per inch. Time: to read all weights once from a solid-state disk (SATA, 500 MB a second), at 4 bytes a weight.",
+    squaresCaption: (local: string, side: string, shared: string) =>
+      `Areas are true to scale at every zoom. Of the dense square’s area the local one covers ${partOf(local, "all")}${side === "1" ? "" : ` (1/${side} of its side)`} and the shared one ${partOf(shared, "all")}. Memory: 4 bytes a weight. Time: to read every weight once from a solid-state disk (SATA, 500 MB a second). Widths: at this zoom, on a screen of 96 pixels per inch. Ctrl and the mouse wheel zoom too.`,
     squaresKeys: "Zoom with the arrow keys",
     names: { dense: "dense", local: "local", shared: "shared" },
-    wideHere: (length: string) => `${length} wide here`,
+    wide: (length: string) => `${length} wide`,
     cell: (weights: string, one: boolean) => `one grid square: ${weights} ${one ? "weight" : "weights"}`,
     zoom: "zoom",
     zoomTo: "Zoom to",
@@ -65,7 +68,7 @@ export const text = words("dense", {
     layer: "layer",
     weights: "weights",
     memory: "memory",
-    readOnce: "time to read once",
+    readOnce: "to read once",
     saved: (dense: Count, memory: string, time: string) => (
       <>
         <strong>What was saved:</strong> nothing yet. {dense} weights take {memory}, and whoever uses the layer once
@@ -122,11 +125,11 @@ export const text = words("dense", {
     squaresTitle: (dense: string) => `把 ${dense} 画成正方形`,
     squaresDescription: (where: string, squares: string[]) =>
       `正方形的面积与权值数成正比。${squares.join("；")}。当前视野：${where}。`,
-    squaresCaption:
-      "无论怎样缩放，面积始终按同一比例。可用按钮、滑块、方向键缩放，也可按住 Ctrl 滚动滚轮。宽度按每英寸 96 像素的屏幕折算。时间指从固态硬盘（SATA，每秒 500 MB）把全部权值读一遍所需的时间，每个权值占 4 字节。",
+    squaresCaption: (local: string, side: string, shared: string) =>
+      `无论怎样缩放，面积始终按同一比例。局部连接的面积是全连接的 ${partOf(local, "全部")}${side === "1" ? "" : `（边长的 1/${side}）`}，权值共享的是 ${partOf(shared, "全部")}。内存按每个权值 4 字节计；时间指从固态硬盘（SATA，每秒 500 MB）把全部权值读一遍所需的时间；宽度是当前缩放下的宽度，按每英寸 96 像素的屏幕折算。按住 Ctrl 滚动滚轮也可以缩放。`,
     squaresKeys: "用方向键缩放",
     names: { dense: "全连接", local: "局部连接", shared: "权值共享" },
-    wideHere: (length: string) => `此处宽 ${length}`,
+    wide: (length: string) => `宽 ${length}`,
     cell: (weights: string) => `一个网格：${weights} 个权值`,
     zoom: "缩放",
     zoomTo: "缩放到",
@@ -138,7 +141,7 @@ export const text = words("dense", {
     layer: "层",
     weights: "权值数",
     memory: "内存",
-    readOnce: "读一遍的时间",
+    readOnce: "读一遍",
     saved: (dense: Count, memory: string, time: string) => (
       <>
         <strong>省下了什么：</strong>还什么都没省。{dense} 个权值要占 {memory}，这一层每用一次，光等硬盘就要 {time}
