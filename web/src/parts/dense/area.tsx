@@ -12,7 +12,7 @@ import { durations, IDEAS, squaresOf, viewAt, type Square, type View } from "./s
 import { text } from "./words";
 import { flyTo, FULL, LAST, zoom, zoomTo } from "./zoom";
 
-const SCALE = 30;
+const SCALE = 38;
 const LEADER = 30;
 const LINE = 18;
 /** From the line that the squares stand on to the drawing's lower edge. */
@@ -129,8 +129,8 @@ function Scale({ view }: { view: Window }): JSX.Element {
   const bar = cell * view.scale;
   return (
     <g class="dense-scale">
-      <path d={`M1 6v10M1 11h${bar.toFixed(1)}m0 -5v10`} />
-      <text x={bar + 9} y={16}>
+      <path d={`M1 20v10M1 25h${bar.toFixed(1)}m0 -5v10`} />
+      <text x={0} y={13}>
         {t.cell(short(BigInt(cell) ** 2n), cell === 1)}
       </text>
     </g>
