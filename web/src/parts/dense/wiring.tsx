@@ -165,7 +165,7 @@ export function Wiring(): JSX.Element {
       description={t.wiringDescription(exact(row), exact(column), exact(pixels), exact(unitCount), exact(dense))}
       caption={
         <>
-          <span aria-live="polite">{t.wiringCaption(exact(row), exact(column), exact(pixels), exact(unitCount), exact(dense))}</span>{" "}
+          <span aria-live="polite">{t.wiringCaption(exact(row), exact(column), exact(pixels), exact(unitCount), exact(dense))}</span>
           {t.wiringHint}
         </>
       }

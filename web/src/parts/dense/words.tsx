@@ -33,7 +33,7 @@ export const text = words("dense", {
       `Two planes, the units above the image. From the chosen unit, row ${row}, column ${column}, a wire runs to every pixel: ${pixels} weights. All ${units} units have as many: ${dense} weights together.`,
     wiringCaption: (row: string, column: string, pixels: string, units: string, dense: string) =>
       `The unit in row ${row}, column ${column}: ${pixels} ${pixels === "1" ? "weight" : "weights"} of its own, one for each pixel. All units together: ${units} × ${pixels} = ${dense}.`,
-    wiringHint: "Point at another unit or tap it. Of the wires of the other units, only some are drawn, faintly.",
+    wiringHint: " Point at another unit or tap it. Of the wires of the other units, only some are drawn, faintly.",
     wiringKeys: "Choose a unit with the arrow keys",
     drawn: (count: string) => `(drawn: ${count})`,
     unitsLabel: (size: string) => `${size} units`,
