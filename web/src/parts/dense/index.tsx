@@ -1,9 +1,45 @@
+// Part 1: a dense layer, what its wires are, and how much its weights come to.
+
+import type { JSX } from "preact";
+import { Controls, SizeControls } from "../../controls";
+import { exact, memory, Power, short } from "../../numbers";
 import type { Part } from "../../part";
-import { words } from "../../words";
+import { account, setting } from "../../state";
+import { Areas } from "./area";
+import { Costs, readingTime } from "./cost";
+import { text } from "./words";
+import { Wiring } from "./wiring";
 
-const text = words("dense", {
-  en: { title: "Dense: every unit sees every pixel" },
-  zh: { title: "全连接：每个单元都看见每个像素" },
-});
+function View(): JSX.Element {
+  const t = text();
+  const { height, width, kernel } = setting.value;
+  const { rows, columns, pixels, units, dense, connections, kernels, weights } = account.value;
+  const size = (high: number, wide: number) => `${exact(high)} × ${exact(wide)}`;
+  const alike = rows === height && columns === width;
+  const power = short(dense) === exact(dense) ? null : <Power value={dense} />;
+  return (
+    <>
+      <p>{t.what}</p>
+      <Controls>
+        <SizeControls />
+      </Controls>
+      <p>{t.product(size(height, width), exact(pixels), size(rows, columns), exact(units), exact(dense), power, alike)}</p>
+      <Wiring />
+      <p>
+        {t.toScale(
+          <Power value={dense} />,
+          size(kernel, kernel),
+          <Power value={connections} />,
+          <Power value={weights} />,
+          t.kernels(exact(kernels)),
+        )}
+      </p>
+      <Areas />
+      <Costs />
+      <p>{t.saved(<Power value={dense} />, memory(dense), readingTime(dense))}</p>
+      <p>{t.lost}</p>
+    </>
+  );
+}
 
-export const dense: Part = { id: "dense", title: () => text().title, View: () => <p>…</p> };
+export const dense: Part = { id: "dense", title: () => text().title, View };

@@ -1,0 +1,64 @@
+// What the weights of each layer cost: a table.
+
+import type { JSX } from "preact";
+import { BYTES_PER_SECOND, BYTES_PER_WEIGHT } from "../../account";
+import { duration, exact, memory, Power, short } from "../../numbers";
+import { account } from "../../state";
+import { squaresOf } from "./squares";
+import { text } from "./words";
+
+const SYMBOLS = [
+  [1e-3, "ms"],
+  [1e-6, "µs"],
+  [1e-9, "ns"],
+] as const;
+
+/** The time to read so many weights once from the disk that the page states; short enough for a narrow column. */
+export function readingTime(weights: bigint): string {
+  const seconds = Number(weights * BYTES_PER_WEIGHT) / Number(BYTES_PER_SECOND);
+  if (seconds >= 1) return duration(seconds);
+  const [unit, symbol] = SYMBOLS.find(([unit]) => seconds >= unit) ?? SYMBOLS[SYMBOLS.length - 1]!;
+  return `${Number((seconds / unit).toPrecision(3))} ${symbol}`;
+}
+
+/** A row for each layer; every digit stands on a line of its own, or a narrow column would have to break it. */
+export function Costs(): JSX.Element {
+  const t = text();
+  return (
+    <table class="dense-costs">
+      <caption class="heard">{t.tableTitle}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{t.layer}</th>
+          <th scope="col">{t.weights}</th>
+          <th scope="col" class="num">{t.memory}</th>
+          <th scope="col" class="num">{t.readOnce}</th>
+        </tr>
+      </thead>
+      {squaresOf(account.value).map(({ idea, weights }) => {
+        const abridged = short(weights) !== exact(weights);
+        return (
+          <tbody key={idea} class={idea}>
+            <tr class={abridged ? "dense-abridged" : undefined}>
+              <th scope="row" rowSpan={abridged ? 2 : 1}>
+                {t.names[idea]}
+              </th>
+              <td>
+                <span class="number">{abridged ? <Power value={weights} /> : exact(weights)}</span>
+              </td>
+              <td class="num">{memory(weights)}</td>
+              <td class="num">{readingTime(weights)}</td>
+            </tr>
+            {abridged && (
+              <tr>
+                <td colSpan={3} class="dense-digits">
+                  {exact(weights)}
+                </td>
+              </tr>
+            )}
+          </tbody>
+        );
+      })}
+    </table>
+  );
+}
