@@ -1,0 +1,192 @@
+// All that this part says, in both languages.
+
+import { exact } from "../../numbers";
+import { words } from "../../words";
+
+const s = (count: number, one: string, many = `${one}s`) => `${exact(count)} ${count === 1 ? one : many}`;
+
+export const text = words("pooling", {
+  en: {
+    title: "Pooling: a window is summarised",
+    intro:
+      "After the first layer there is a map of units, each of which says how strongly the kernel’s pattern is present at its place. Pooling lays windows over this map and keeps one number of each: the largest (max) or the average. It has no weights of its own; it makes everything behind it smaller.",
+    name: "“sizeX” is the popular text’s name for the side of the pooling window; elsewhere it is called the window or kernel size.",
+    classic: "window 2, stride 2",
+    alexnet: "window 3, stride 2 (AlexNet)",
+
+    // the table of numbers
+    windowTitle: (side: number) => (side === 2 ? "A window of four becomes one" : side === 1 ? "A window of one stays one" : `A window of ${side * side} becomes one`),
+    windowFrame: "The pooled units. Arrow keys choose one; digits fill its window.",
+    units: (rows: number, columns: number) => `${rows} × ${columns} units`,
+    pooled: (rows: number, columns: number) => `${rows} × ${columns} pooled`,
+    largest: (row: number, column: number, list: string, value: string) =>
+      `Pooled unit in row ${row}, column ${column}: the largest of ${list} is ${value}.`,
+    average: (row: number, column: number, list: string, value: string) =>
+      `Pooled unit in row ${row}, column ${column}: the average of ${list} is ${value}.`,
+    many: (count: number) => `its ${count} numbers`,
+    how: "Point at a pooled unit, tap it or use the arrow keys to light its window. Click a number to raise it by one, or type digits into the lit window.",
+    ringed: "A ring marks the number that won its window; a ring of several colours won several.",
+    overlapping: (side: number, stride: number, inSeveral: number) =>
+      `Windows of ${side}, ${stride} apart, overlap: ${s(inSeveral, "number")} ${inSeveral === 1 ? "is" : "are"} in more than one window.`,
+    apart: "Grey numbers are in no window and are lost.",
+    cut: (asked: number, side: number) => `The window of ${exact(asked)} that you set does not fit here; it is cut to ${side}.`,
+    reset: "The first numbers again",
+    windowDescription: (rows: number, columns: number, side: number, stride: number, kind: string, values: string) =>
+      `A table of ${rows} rows and ${columns} columns of numbers under ${kind} pooling, window ${side}, stride ${stride}. The pooled values, row by row: ${values}.`,
+    kinds: { max: "max", average: "average" },
+
+    // the digit
+    digitTitle: "On a real digit, and the same digit moved by one pixel",
+    digitIntro:
+      "Where in its window the winner stood is forgotten. So when the picture moves a little, a pooled unit often finds the same value in its window and stays as it was. Often, not always: a stroke that crosses into the next window changes both.",
+    digit: "digit",
+    what: "what is pooled",
+    maps: { pixels: "the pixels", upright: "map of left edges", level: "map of top edges" },
+    shift: "moved by one pixel",
+    shifts: { none: "not", left: "left", right: "right", up: "up", down: "down" },
+    original: "as it is",
+    moved: { none: "not moved", left: "moved left", right: "moved right", up: "moved up", down: "moved down" },
+    pooledLabel: "pooled",
+    digitFrame: "The pooled digit. Arrow keys choose a unit and light its window.",
+    unitValue: (row: number, column: number, value: string, after: string) =>
+      `Pooled unit in row ${row}, column ${column}: ${value} before the move, ${after} after it.`,
+    winners: (count: number, windows: number) =>
+      `Purple dots: the ${s(count, "pixel")} that won ${s(windows, "window")} (the first of equals wins; blank windows are won by none).`,
+    repeated: (most: number) => `A number in a dot says how many overlapping windows that pixel won, at most ${most} here.`,
+    equal: "In an average no pixel wins; each counts the same in its window.",
+    equalTwice: (most: number) => `In an average no pixel wins; in overlapping windows a pixel counts up to ${s(most, "time")}.`,
+    red: "Red dots: what changed with the move.",
+    outside: (count: number) => `Hatched: ${s(count, "pixel")} in no window.`,
+    pushed: (count: number) => `The move pushed ${s(count, "inked pixel")} over the edge.`,
+    compared: "What the move changed",
+    changed: "changed",
+    amount: "sum of the changes, of the sum before",
+    before: (isMap: boolean): string => (isMap ? "units of the map" : "pixels"),
+    after: "pooled units",
+    ofAll: (count: number, all: number) => `${count} of ${all}`,
+    nothing: "nothing there",
+    digitDescription: (digit: number, map: string, shift: string, changed: string, pooledChanged: string) =>
+      `The digit ${digit} (${map}) and its pooled picture, beside them the same ${shift}. ${changed} of the unpooled values and ${pooledChanged} of the pooled values changed.`,
+
+    // what it saves
+    savesTitle: "What it saves downstream",
+    savesIntro: (rows: string, columns: string) =>
+      `At the setting of this page the first layer has ${rows} × ${columns} units. Behind them stands a dense layer to ten classes, with ten weights for every unit that reaches it.`,
+    unitsBefore: "units",
+    unitsAfter: "after pooling",
+    headBefore: "weights of the dense layer behind, from the units",
+    headAfter: "from the pooled units",
+    fewer: (factor: string) => `${factor} × fewer`,
+    notFewer: "as many",
+    own: "Weights of the pooling layer itself: 0.",
+    edge: (rows: number, columns: number, lost: string) => {
+      const parts = [rows > 0 && `the last ${rows === 1 ? "row" : s(rows, "row")}`, columns > 0 && `the last ${columns === 1 ? "column" : s(columns, "column")}`].filter(Boolean);
+      return `The windows do not come out even: ${parts.join(" and ")} ${rows + columns === 1 ? "is" : "are"} in no window. With that, ${lost} ${lost === "1" ? "unit is" : "units are"} never looked at.`;
+    },
+    between: (rows: number, columns: number, lost: string) =>
+      `The stride is larger than the window: ${s(rows, "row")} and ${s(columns, "column")} between the windows are in none. In all, ${lost} units are never looked at.`,
+    betweenAndEdge: (rows: number, columns: number, edgeRows: number, edgeColumns: number, lost: string) =>
+      `The stride is larger than the window: ${s(rows, "row")} and ${s(columns, "column")} between the windows are in none, nor ${edgeRows + edgeColumns === 1 ? "is" : "are"} ${s(edgeRows, "row")} and ${s(edgeColumns, "column")} at the edge. In all, ${lost} units are never looked at.`,
+    even: "Every unit is in a window.",
+    savesDescription: (units: string, pooled: string, before: string, after: string) =>
+      `Bars: ${units} units become ${pooled} pooled units; the dense layer behind shrinks from ${before} to ${after} weights.`,
+
+    colon: ": ",
+    savedHead: "Saved",
+    saved: (factor: string) =>
+      `everything behind the pooling layer sees ${factor} times fewer units: as much less memory and work, and as many times fewer weights in a dense layer.`,
+    savedNothing: "nothing at this setting: there are as many pooled units as units.",
+    lostHead: "Given up",
+    lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
+  },
+  zh: {
+    title: "池化：用一个数概括一个窗口",
+    intro:
+      "第一层之后得到一张由单元组成的图，每个单元表示卷积核要找的图案在该处有多明显。池化在这张图上铺开一个个窗口，每个窗口只留一个数：最大值或平均值。池化本身没有权值，却能让后面的一切都变小。",
+    name: "“sizeX”是那篇流传很广的文章对池化窗口边长的叫法，别处多称“窗口大小”或“核大小”。",
+    classic: "窗口 2，步长 2",
+    alexnet: "窗口 3，步长 2（AlexNet）",
+
+    windowTitle: (side: number) => (side === 1 ? "窗口只有一个数，原样保留" : side === 2 ? "四个数变成一个" : `${side * side} 个数变成一个`),
+    windowFrame: "池化后的单元。用方向键选择，输入数字可填写它的窗口。",
+    units: (rows: number, columns: number) => `${rows} × ${columns} 个单元`,
+    pooled: (rows: number, columns: number) => `池化后 ${rows} × ${columns} 个`,
+    largest: (row: number, column: number, list: string, value: string) =>
+      `池化后第 ${row} 行第 ${column} 列的单元：${list} 中最大的是 ${value}。`,
+    average: (row: number, column: number, list: string, value: string) =>
+      `池化后第 ${row} 行第 ${column} 列的单元：${list} 的平均值是 ${value}。`,
+    many: (count: number) => `窗口内 ${count} 个数`,
+    how: "把指针移到池化后的单元上，或点按它，或用方向键，就能看到它的窗口。点一下左边的数会加一；也可以直接键入数字，填写亮起的窗口。",
+    ringed: "圆环标出在窗口中胜出的数；一环多色，表示它在几个窗口中都胜出。",
+    overlapping: (side: number, stride: number, inSeveral: number) =>
+      `窗口边长 ${side}，步长 ${stride}，相邻窗口有重叠：有 ${inSeveral} 个数同时落在几个窗口里。`,
+    apart: "灰色的数不在任何窗口里，就此丢失。",
+    cut: (asked: number, side: number) => `所设的窗口边长 ${exact(asked)} 在这里放不下，按 ${side} 计算。`,
+    reset: "恢复原来的数",
+    windowDescription: (rows: number, columns: number, side: number, stride: number, kind: string, values: string) =>
+      `${rows} 行 ${columns} 列的数表，${kind}池化，窗口 ${side}，步长 ${stride}。池化结果逐行为：${values}。`,
+    kinds: { max: "最大值", average: "平均值" },
+
+    digitTitle: "真实的手写数字，以及它移动一个像素之后",
+    digitIntro:
+      "胜出的数原本在窗口的什么位置，池化之后就无从知道了。因此图像稍稍移动时，池化后的单元往往仍能在窗口里找到同样的值，保持不变。只是“往往”，并非总是：笔画一旦跨进相邻窗口，两边的值都会变。",
+    digit: "数字",
+    what: "对什么做池化",
+    maps: { pixels: "像素", upright: "左边缘图", level: "上边缘图" },
+    shift: "移动一个像素",
+    shifts: { none: "不移", left: "向左", right: "向右", up: "向上", down: "向下" },
+    original: "原图",
+    moved: { none: "未移动", left: "左移之后", right: "右移之后", up: "上移之后", down: "下移之后" },
+    pooledLabel: "池化后",
+    digitFrame: "池化后的数字。用方向键选择单元，它的窗口会亮起。",
+    unitValue: (row: number, column: number, value: string, after: string) =>
+      `池化后第 ${row} 行第 ${column} 列的单元：移动前为 ${value}，移动后为 ${after}。`,
+    winners: (count: number, windows: number) =>
+      `紫点：共 ${count} 个像素，在 ${windows} 个窗口中胜出（数值相同时取排在最前的一个；空白窗口没有胜者）。`,
+    repeated: (most: number) => `点中的数字表示该像素在几个重叠的窗口中胜出，此处最多 ${most} 个。`,
+    equal: "取平均值时没有胜者，窗口里每个像素的分量都一样。",
+    equalTwice: (most: number) => `取平均值时没有胜者；窗口重叠时，一个像素最多被计入 ${most} 次。`,
+    red: "红点：移动后变了的值。",
+    outside: (count: number) => `斜线处：有 ${count} 个像素不在任何窗口里。`,
+    pushed: (count: number) => `移动时有 ${count} 个有墨的像素被推出了边界。`,
+    compared: "移动改变了什么",
+    changed: "变了的个数",
+    amount: "变化量之和占原总和",
+    before: (isMap: boolean): string => (isMap ? "图中的单元" : "像素"),
+    after: "池化后的单元",
+    ofAll: (count: number, all: number) => `${count} / ${all}`,
+    nothing: "全为零",
+    digitDescription: (digit: number, map: string, shift: string, changed: string, pooledChanged: string) =>
+      `数字 ${digit}（${map}）及其池化结果，旁边是${shift}的同一数字。池化前的值有 ${changed} 变了，池化后的值有 ${pooledChanged} 变了。`,
+
+    savesTitle: "后面省下了多少",
+    savesIntro: (rows: string, columns: string) =>
+      `按本页当前的设置，第一层有 ${rows} × ${columns} 个单元。后面接一个输出十类的全连接层，每送来一个单元就要十个权值。`,
+    unitsBefore: "单元",
+    unitsAfter: "池化之后",
+    headBefore: "后接全连接层的权值：直接接单元",
+    headAfter: "接池化后的单元",
+    fewer: (factor: string) => `减少到 1/${factor}`,
+    notFewer: "没有减少",
+    own: "池化层自身的权值：0。",
+    edge: (rows: number, columns: number, lost: string) => {
+      const parts = [rows > 0 && `最后 ${exact(rows)} 行`, columns > 0 && `最后 ${exact(columns)} 列`].filter(Boolean);
+      return `窗口铺不满：${parts.join("和")}不在任何窗口里，共有 ${lost} 个单元没有被看到。`;
+    },
+    between: (rows: number, columns: number, lost: string) =>
+      `步长大于窗口：窗口之间有 ${exact(rows)} 行、${exact(columns)} 列不在任何窗口里，共有 ${lost} 个单元没有被看到。`,
+    betweenAndEdge: (rows: number, columns: number, edgeRows: number, edgeColumns: number, lost: string) =>
+      `步长大于窗口：窗口之间有 ${exact(rows)} 行、${exact(columns)} 列，边缘还有 ${exact(edgeRows)} 行、${exact(edgeColumns)} 列不在任何窗口里，共有 ${lost} 个单元没有被看到。`,
+    even: "每个单元都在某个窗口里。",
+    savesDescription: (units: string, pooled: string, before: string, after: string) =>
+      `条形图：${units} 个单元池化后剩 ${pooled} 个；后接的全连接层从 ${before} 个权值减到 ${after} 个。`,
+
+    colon: "：",
+    savedHead: "省下的",
+    saved: (factor: string) =>
+      `池化层之后的一切所面对的单元只剩 1/${factor}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
+    savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
+    lostHead: "放弃的",
+    lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长除不尽时，还有一条边。",
+  },
+});
