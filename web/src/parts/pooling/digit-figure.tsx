@@ -205,14 +205,17 @@ export function DigitFigure(): JSX.Element {
   const seenMost = Math.max(...pools[0].seen);
   const inked = (picture: Picture) => picture.values.filter((value) => value > 0).length;
   const pushed = inked(drawn) - inked(moved);
+  const isMap = map.value !== "pixels";
   const notes = [
     cut && t.cut(asked, window),
-    kind === "max" && t.winners(new Set(winning).size, winning.length),
+    kind === "max" && t.winners(isMap, new Set(winning).size, winning.length),
     kind === "max" && most > 1 && t.repeated(most),
     kind === "average" && (seenMost > 1 ? t.equalTwice(seenMost) : t.equal),
     shift.value !== "none" && t.red,
-    pools[0].seen.includes(0) && t.outside(pools[0].seen.filter((times) => times === 0).length),
+    pools[0].seen.includes(0) && t.outside(isMap, pools[0].seen.filter((times) => times === 0).length),
     pushed > 0 && t.pushed(pushed),
+    isMap && t.mapped,
+    t.source,
   ].filter(Boolean);
 
   return (
@@ -276,7 +279,7 @@ export function DigitFigure(): JSX.Element {
           });
         }}
       </Figure>
-      <Compared before={change} after={pooledChange} isMap={map.value !== "pixels"} />
+      <Compared before={change} after={pooledChange} isMap={isMap} />
     </>
   );
 }

@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Figure } from "../../figure";
-import { exact, memory, short, times } from "../../numbers";
+import { exact, memory, times } from "../../numbers";
 import { account, setting } from "../../state";
 import { unseen } from "./pool";
 import { text } from "./text";
@@ -22,16 +22,16 @@ function leftOver(): string {
   return edges ? t.edge(down.edge, across.edge, lost) : t.even;
 }
 
-const BAR = 26;
-const ROW = 62;
-const HEIGHT = 4 * ROW + 22;
+const ROW = 70;
+/** Between the units and the weights behind them. */
+const APART = 20;
 
 export function DownstreamFigure(): JSX.Element {
   const t = text();
   const { units, pooledUnits, headBefore, headAfter } = account.value;
   const fewer = units > pooledUnits ? t.fewer(times(units, pooledUnits)) : t.notFewer;
   const bars = [
-    { label: t.unitsBefore, value: units, of: units, idea: "before", note: "" },
+    { label: t.unitsBefore, value: units, of: units, idea: "before", note: undefined },
     { label: t.unitsAfter, value: pooledUnits, of: units, idea: "after", note: fewer },
     { label: t.headBefore, value: headBefore, of: headBefore, idea: "before", note: memory(headBefore) },
     { label: t.headAfter, value: headAfter, of: headBefore, idea: "after", note: memory(headAfter) },
@@ -46,36 +46,25 @@ export function DownstreamFigure(): JSX.Element {
           {t.own} {leftOver()}
         </>
       }
-      height={() => HEIGHT}
+      height={() => bars.length * ROW + APART}
     >
       {(width) =>
         bars.map(({ label, value, of, idea, note }, k) => {
-          const y = k * ROW + (k > 1 ? 22 : 0);
-          // BigInt first: a quotient of two doubles is fine, their sizes may not be.
-          const long = Math.max(Number((value * 1_000_000n) / of) / 1_000_000 * width, 2);
-          const number = `${String(value).length > 12 ? short(value) : exact(value)}${note ? ` · ${note}` : ""}`;
+          // Divided as whole numbers first: the quotient fits a double whatever the two are.
+          const long = (Number((value * 1_000_000n) / of) / 1_000_000) * width;
           return (
-            <g key={k} transform={`translate(0 ${y})`}>
-              <text class="label" x={0} y={14}>
+            <g key={k} transform={`translate(0 ${k * ROW + (k > 1 ? APART : 0)})`}>
+              <text class="label" y={14}>
                 {label}
               </text>
-              <rect class={`pooling-bar ${idea}`} x={0} y={22} width={long} height={BAR} rx={3} />
-              <BarNumber long={long} width={width} idea={idea} number={number} />
+              <text class="pooling-bar-number" y={35}>
+                {note ? `${exact(value)} · ${note}` : exact(value)}
+              </text>
+              <rect class={`pooling-bar ${idea}`} y={43} width={Math.max(long, 2)} height={16} rx={2} />
             </g>
           );
         })
       }
     </Figure>
-  );
-}
-
-/** The number in its bar where there is room, else behind it. */
-function BarNumber({ long, width, idea, number }: { long: number; width: number; idea: string; number: string }): JSX.Element {
-  const needed = number.length * 8.2 + 16;
-  const inside = long > needed || long + needed > width;
-  return (
-    <text class={`pooling-bar-number ${inside ? "inside" : ""} ${idea}`} x={inside ? 8 : long + 8} y={22 + BAR / 2}>
-      {number}
-    </text>
   );
 }

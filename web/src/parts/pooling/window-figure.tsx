@@ -39,16 +39,16 @@ const LABEL = 26;
 
 /** The pooled table beside the numbers, or below them where the width is short. */
 function layoutOf(width: number, inputs: number, outputs: number): Layout {
-  const gap = width > 600 ? 96 : 40;
-  const beside = Math.min(56, Math.floor((width - gap - 2) / (inputs + outputs)));
+  const gap = width > 600 ? 120 : 40;
+  const beside = Math.min(60, Math.floor((width - gap - 2) / (inputs + outputs)));
   if (beside >= 29) {
     const down = LABEL + Math.floor(((inputs - outputs) * beside) / 2);
     return { cell: beside, input: [1, LABEL], output: [1 + inputs * beside + gap, down], beside: true, height: LABEL + inputs * beside + 2 };
   }
   const cell = Math.min(44, Math.floor((width - 2) / inputs));
-  const below = LABEL + inputs * cell + 64;
+  const below = LABEL + inputs * cell + 48;
   const across = 1 + Math.floor(((inputs - outputs) * cell) / 2);
-  return { cell, input: [1, LABEL], output: [across, below], beside: false, height: below + outputs * cell + 2 };
+  return { cell, input: [1, LABEL], output: [across, below], beside: false, height: below + outputs * cell + LABEL };
 }
 
 const colourOf = (index: number) => kernelColour(index, shade.value);
@@ -196,7 +196,7 @@ export function WindowFigure(): JSX.Element {
               <text class="label" x={input[0]} y={16}>
                 {t.units(numbers.rows, numbers.columns)}
               </text>
-              <text class="label" x={output[0]} y={beside ? output[1] - 10 : output[1] - 10}>
+              <text class="label" x={output[0]} y={beside ? output[1] - 10 : output[1] + pooled.rows * cell + 18}>
                 {t.pooled(pooled.rows, pooled.columns)}
               </text>
               <g transform={`translate(${input[0]} ${input[1]})`}>
