@@ -214,8 +214,6 @@ export function DigitFigure(): JSX.Element {
     shift.value !== "none" && t.red,
     pools[0].seen.includes(0) && t.outside(isMap, pools[0].seen.filter((times) => times === 0).length),
     pushed > 0 && t.pushed(pushed),
-    isMap && t.mapped,
-    t.source,
   ].filter(Boolean);
 
   return (
@@ -236,7 +234,8 @@ export function DigitFigure(): JSX.Element {
             <p class="pooling-reading" aria-live="polite">
               {t.unitValue(row + 1, column + 1, fine(values[lit]!), fine(pools[1].values[lit]!))}
             </p>
-            {notes.join(" ")}
+            <p>{notes.join(" ")}</p>
+            {isMap && t.mapped} {t.source}
           </>
         }
         height={(width) => layoutOf(width).height}

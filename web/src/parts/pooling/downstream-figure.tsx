@@ -2,8 +2,9 @@
 
 import type { JSX } from "preact";
 import { Figure } from "../../figure";
-import { exact, memory, times } from "../../numbers";
+import { exact, memory } from "../../numbers";
 import { account, setting } from "../../state";
+import { factorOf } from "./factor";
 import { unseen } from "./pool";
 import { text } from "./text";
 
@@ -29,7 +30,8 @@ const APART = 20;
 export function DownstreamFigure(): JSX.Element {
   const t = text();
   const { units, pooledUnits, headBefore, headAfter } = account.value;
-  const fewer = units > pooledUnits ? t.fewer(times(units, pooledUnits)) : t.notFewer;
+  const factor = factorOf(units, pooledUnits);
+  const fewer = units > pooledUnits ? t.fewer(factor.text, factor.exactly) : t.notFewer;
   const bars = [
     { label: t.unitsBefore, value: units, of: units, idea: "before", note: undefined },
     { label: t.unitsAfter, value: pooledUnits, of: units, idea: "after", note: fewer },

@@ -1,10 +1,11 @@
 import type { JSX } from "preact";
 import { Button, Controls, PoolControls } from "../../controls";
-import { exact, times } from "../../numbers";
+import { exact } from "../../numbers";
 import type { Part } from "../../part";
 import { account, change, setting } from "../../state";
 import { DigitFigure } from "./digit-figure";
 import { DownstreamFigure } from "./downstream-figure";
+import { factorOf } from "./factor";
 import { text } from "./text";
 import { WindowFigure } from "./window-figure";
 
@@ -28,6 +29,7 @@ function Known(): JSX.Element {
 function View(): JSX.Element {
   const t = text();
   const { rows, columns, units, pooledUnits } = account.value;
+  const factor = factorOf(units, pooledUnits);
   return (
     <>
       <p>{t.intro}</p>
@@ -36,14 +38,14 @@ function View(): JSX.Element {
       </Controls>
       <Known />
       <WindowFigure />
-      <p>{t.digitIntro}</p>
+      <p>{t.digitIntro[setting.value.poolKind]}</p>
       <DigitFigure />
       <p>{t.savesIntro(exact(rows), exact(columns))}</p>
       <DownstreamFigure />
       <p>
         <strong>{t.savedHead}</strong>
         {t.colon}
-        {units > pooledUnits ? t.saved(times(units, pooledUnits)) : t.savedNothing}
+        {units > pooledUnits ? t.saved(factor.text, factor.exactly) : t.savedNothing}
       </p>
       <p>
         <strong>{t.lostHead}</strong>

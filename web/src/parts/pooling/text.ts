@@ -15,7 +15,7 @@ export const text = words("pooling", {
     alexnet: "window 3, stride 2 (AlexNet)",
 
     // the table of numbers
-    windowTitle: (side: number) => (side === 2 ? "A window of four becomes one" : side === 1 ? "A window of one stays one" : `A window of ${side * side} becomes one`),
+    windowTitle: (side: number) => (side === 1 ? "A window of one stays one" : `A window of ${({ 2: "four", 3: "nine" } as Record<number, string>)[side] ?? side * side} becomes one`),
     windowFrame: "The pooled units. Arrow keys choose one; digits fill its window.",
     units: (rows: number, columns: number) => `${rows} × ${columns} units`,
     pooled: (rows: number, columns: number) => `${rows} × ${columns} pooled`,
@@ -36,9 +36,12 @@ export const text = words("pooling", {
     kinds: { max: "max", average: "average" },
 
     // the digit
-    digitTitle: "On a real digit, and the same digit moved by one pixel",
-    digitIntro:
-      "Where in its window the winner stood is forgotten. So when the picture moves a little, a pooled unit often finds the same value in its window and stays as it was. Often, not always: a stroke that crosses into the next window changes both.",
+    digitTitle: "A real digit, moved by one pixel",
+    digitIntro: {
+      max: "Where in its window the winner stood is forgotten. So when the picture moves a little, a pooled unit often finds the same value in its window and stays as it was. Often, not always: a stroke that crosses into the next window changes both.",
+      average:
+        "Where in its window something stood is forgotten. When the picture moves a little, ink that stays inside its window leaves the average as it was; ink that crosses into the next window changes both. So most averages change, but mostly by less than the values they stand for.",
+    },
     digit: "digit",
     what: "what is pooled",
     maps: { pixels: "pixels", upright: "left edges", level: "top edges" },
@@ -76,9 +79,9 @@ export const text = words("pooling", {
       `At the setting of this page the first layer has ${rows} × ${columns} units. Behind them stands a dense layer to ten classes, with ten weights for every unit that reaches it.`,
     unitsBefore: "units",
     unitsAfter: "after pooling",
-    headBefore: "weights of the dense layer behind the units",
-    headAfter: "weights of the dense layer behind the pooled units",
-    fewer: (factor: string) => `${factor} × fewer`,
+    headBefore: "weights behind the units",
+    headAfter: "weights behind the pooled units",
+    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "about "}${factor} × fewer`,
     notFewer: "as many",
     own: "Weights of the pooling layer itself: 0.",
     edge: (rows: number, columns: number, lost: string) => {
@@ -95,8 +98,8 @@ export const text = words("pooling", {
 
     colon: ": ",
     savedHead: "Saved",
-    saved: (factor: string) =>
-      `everything behind the pooling layer sees ${factor} times fewer units: as much less memory and work, and as many times fewer weights in a dense layer.`,
+    saved: (factor: string, exactly: boolean) =>
+      `everything behind the pooling layer sees ${exactly ? "" : "about "}${factor} times fewer units: that much less memory and work, and that many times fewer weights in a dense layer.`,
     savedNothing: "nothing at this setting: there are as many pooled units as units.",
     lostHead: "Given up",
     lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
@@ -129,9 +132,12 @@ export const text = words("pooling", {
       `${rows} 行 ${columns} 列的数表，${kind}池化，窗口 ${side}，步长 ${stride}。池化结果逐行为：${values}。`,
     kinds: { max: "最大值", average: "平均值" },
 
-    digitTitle: "真实的手写数字，以及它移动一个像素之后",
-    digitIntro:
-      "胜出的数原本在窗口的什么位置，池化之后就无从知道了。因此图像稍稍移动时，池化后的单元往往仍能在窗口里找到同样的值，保持不变。只是“往往”，并非总是：笔画一旦跨进相邻窗口，两边的值都会变。",
+    digitTitle: "真实的手写数字，移动一个像素",
+    digitIntro: {
+      max: "胜出的数原本在窗口的什么位置，池化之后就无从知道了。因此图像稍稍移动时，池化后的单元往往仍能在窗口里找到同样的值，保持不变。只是“往往”，并非总是：笔画一旦跨进相邻窗口，两边的值都会变。",
+      average:
+        "东西原本在窗口的什么位置，池化之后就无从知道了。图像稍稍移动时，仍留在窗口里的笔墨不影响平均值，跨进相邻窗口的笔墨则会改变两边。所以多数平均值都会变，只是变动的幅度多半比池化前的值小。",
+    },
     digit: "数字",
     what: "对什么做池化",
     maps: { pixels: "像素", upright: "左边缘图", level: "上边缘图" },
@@ -168,9 +174,9 @@ export const text = words("pooling", {
       `按本页当前的设置，第一层有 ${rows} × ${columns} 个单元。后面接一个输出十类的全连接层，每送来一个单元就要十个权值。`,
     unitsBefore: "单元",
     unitsAfter: "池化之后",
-    headBefore: "全连接层直接接单元时的权值",
-    headAfter: "全连接层接在池化之后的权值",
-    fewer: (factor: string) => `减少到 1/${factor}`,
+    headBefore: "直接接全连接层时的权值",
+    headAfter: "池化后再接全连接层时的权值",
+    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "约"}减少到 1/${factor}`,
     notFewer: "没有减少",
     own: "池化层自身的权值：0。",
     edge: (rows: number, columns: number, lost: string) => {
@@ -187,8 +193,8 @@ export const text = words("pooling", {
 
     colon: "：",
     savedHead: "省下的",
-    saved: (factor: string) =>
-      `池化层之后的一切所面对的单元只剩 1/${factor}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
+    saved: (factor: string, exactly: boolean) =>
+      `池化层之后的一切所面对的单元只剩${exactly ? " " : "约 "}1/${factor}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
     savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
     lostHead: "放弃的",
     lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长除不尽时，还有一条边。",

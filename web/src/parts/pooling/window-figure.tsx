@@ -38,10 +38,12 @@ interface Layout {
 const LABEL = 26;
 
 /** The pooled table beside the numbers, or below them where the width is short. */
-function layoutOf(width: number, inputs: number, outputs: number): Layout {
+function layoutOf(width: number, inputs: number, pooled: Pooled): Layout {
+  const outputs = pooled.columns;
+  const longest = Math.max(...pooled.values.map((value) => fine(value).length));
   const gap = width > 600 ? 120 : 40;
   const beside = Math.min(60, Math.floor((width - gap - 2) / (inputs + outputs)));
-  if (beside >= 29) {
+  if (beside >= (longest > 3 ? 38 : 29)) {
     const down = LABEL + Math.floor(((inputs - outputs) * beside) / 2);
     return { cell: beside, input: [1, LABEL], output: [1 + inputs * beside + gap, down], beside: true, height: LABEL + inputs * beside + 2 };
   }
@@ -62,7 +64,7 @@ function Windows({ pooled, side, stride, cell, lit }: { pooled: Pooled; side: nu
       {order.map((index) => {
         const [row, column] = [Math.floor(index / pooled.columns), index % pooled.columns];
         // Frames of neighbours that overlap stand at different depths, or they would hide one another.
-        const inset = overlap ? 2 + 2.5 * ((row % 2) * 2 + (column % 2)) : 2;
+        const inset = overlap && index !== lit ? 2 + 2.5 * ((row % 2) * 2 + (column % 2)) : 2;
         const size = side * cell - 2 * inset;
         return (
           <rect
@@ -171,7 +173,7 @@ export function WindowFigure(): JSX.Element {
             {notes.join(" ")}
           </>
         }
-        height={(width) => layoutOf(width, numbers.columns, pooled.columns).height}
+        height={(width) => layoutOf(width, numbers.columns, pooled).height}
         frame={{
           tabIndex: 0,
           role: "group",
@@ -182,7 +184,7 @@ export function WindowFigure(): JSX.Element {
         }}
       >
         {(width) => {
-          const { cell, input, output, beside } = layoutOf(width, numbers.columns, pooled.columns);
+          const { cell, input, output, beside } = layoutOf(width, numbers.columns, pooled);
           const size = Math.max(13, Math.round(cell * 0.36));
           const place = (index: number, columns: number): [number, number] => [(index % columns) * cell, Math.floor(index / columns) * cell];
           const middle = cell / 2;
