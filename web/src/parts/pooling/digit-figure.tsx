@@ -234,8 +234,8 @@ export function DigitFigure(): JSX.Element {
             <p class="pooling-reading" aria-live="polite">
               {t.unitValue(row + 1, column + 1, fine(values[lit]!), fine(pools[1].values[lit]!))}
             </p>
-            <p>{notes.join(" ")}</p>
-            {isMap && t.mapped} {t.source}
+            <p>{notes.join(t.gap)}</p>
+            {(isMap ? [t.mapped, t.source] : [t.source]).join(t.gap)}
           </>
         }
         height={(width) => layoutOf(width).height}

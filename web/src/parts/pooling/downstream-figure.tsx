@@ -4,23 +4,23 @@ import type { JSX } from "preact";
 import { Figure } from "../../figure";
 import { exact, memory } from "../../numbers";
 import { account, setting } from "../../state";
-import { factorOf } from "./factor";
+import { lessOf } from "./factor";
 import { unseen } from "./pool";
 import { text } from "./text";
 
 /** Which units no window sees, in words and exactly. */
 function leftOver(): string {
   const t = text();
-  const { rows, columns, pooledRows, pooledColumns, units } = account.value;
+  const { rows, columns, units } = account.value;
   const { pool, poolStride } = setting.value;
   const [down, across] = [unseen(rows, pool, poolStride), unseen(columns, pool, poolStride)];
   const along = (size: number, { edge, between }: { edge: number; between: number }) => BigInt(size - edge - between);
   const lost = exact(units - along(rows, down) * along(columns, across));
-  const edges = down.edge + across.edge > 0;
-  if (poolStride > pool && (pooledRows > 1 || pooledColumns > 1)) {
-    return edges ? t.betweenAndEdge(down.between, across.between, down.edge, across.edge, lost) : t.between(down.between, across.between, lost);
-  }
-  return edges ? t.edge(down.edge, across.edge, lost) : t.even;
+  const edge = t.lines(down.edge, across.edge);
+  const between = t.lines(down.between, across.between);
+  if (between && edge) return t.betweenAndEdge(between, edge, lost);
+  if (between) return t.between(between, lost);
+  return edge ? t.edge(edge, lost) : t.even;
 }
 
 const ROW = 70;
@@ -30,8 +30,8 @@ const APART = 20;
 export function DownstreamFigure(): JSX.Element {
   const t = text();
   const { units, pooledUnits, headBefore, headAfter } = account.value;
-  const factor = factorOf(units, pooledUnits);
-  const fewer = units > pooledUnits ? t.fewer(factor.text, factor.exactly) : t.notFewer;
+  const less = lessOf(units, pooledUnits);
+  const fewer = { same: () => t.notFewer, share: t.lower, factor: t.fewer }[less.kind](less.text, less.exactly);
   const bars = [
     { label: t.unitsBefore, value: units, of: units, idea: "before", note: undefined },
     { label: t.unitsAfter, value: pooledUnits, of: units, idea: "after", note: fewer },
@@ -45,7 +45,9 @@ export function DownstreamFigure(): JSX.Element {
       description={t.savesDescription(exact(units), exact(pooledUnits), exact(headBefore), exact(headAfter))}
       caption={
         <>
-          {t.own} {leftOver()}
+          {t.own}
+          {t.gap}
+          {leftOver()}
         </>
       }
       height={() => bars.length * ROW + APART}

@@ -5,7 +5,7 @@ import type { Part } from "../../part";
 import { account, change, setting } from "../../state";
 import { DigitFigure } from "./digit-figure";
 import { DownstreamFigure } from "./downstream-figure";
-import { factorOf } from "./factor";
+import { lessOf } from "./factor";
 import { text } from "./text";
 import { WindowFigure } from "./window-figure";
 
@@ -29,7 +29,8 @@ function Known(): JSX.Element {
 function View(): JSX.Element {
   const t = text();
   const { rows, columns, units, pooledUnits } = account.value;
-  const factor = factorOf(units, pooledUnits);
+  const less = lessOf(units, pooledUnits);
+  const say = { same: () => t.savedNothing, share: t.savedLittle, factor: t.saved }[less.kind];
   return (
     <>
       <p>{t.intro}</p>
@@ -45,7 +46,7 @@ function View(): JSX.Element {
       <p>
         <strong>{t.savedHead}</strong>
         {t.colon}
-        {units > pooledUnits ? t.saved(factor.text, factor.exactly) : t.savedNothing}
+        {say(less.text, less.exactly)}
       </p>
       <p>
         <strong>{t.lostHead}</strong>

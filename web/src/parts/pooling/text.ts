@@ -5,6 +5,9 @@ import { words } from "../../words";
 
 const s = (count: number, one: string, many = `${one}s`) => `${exact(count)} ${count === 1 ? one : many}`;
 
+/** One of so many, in Chinese. */
+const part = (factor: string) => (/^[0-9.,]+$/.test(factor) ? `1/${factor}` : `${factor} 分之一`);
+
 export const text = words("pooling", {
   en: {
     title: "Pooling: a window is summarised",
@@ -23,6 +26,7 @@ export const text = words("pooling", {
       `Pooled unit in row ${row}, column ${column}: the largest of ${list} is ${value}.`,
     average: (row: number, column: number, list: string, value: string) =>
       `Pooled unit in row ${row}, column ${column}: the average of ${list} is ${value}.`,
+    only: (row: number, column: number, value: string) => `Pooled unit in row ${row}, column ${column}: its window holds one number, ${value}.`,
     many: (count: number) => `its ${count} numbers`,
     how: "Point at a pooled unit, tap it or use the arrow keys to light its window. Click a number to raise it by one, or type digits into the lit window.",
     ringed: "A ring marks the number that won its window; a ring of several colours won several.",
@@ -40,7 +44,7 @@ export const text = words("pooling", {
     digitIntro: {
       max: "Where in its window the winner stood is forgotten. So when the picture moves a little, a pooled unit often finds the same value in its window and stays as it was. Often, not always: a stroke that crosses into the next window changes both.",
       average:
-        "Where in its window something stood is forgotten. When the picture moves a little, ink that stays inside its window leaves the average as it was; ink that crosses into the next window changes both. So most averages change, but mostly by less than the values they stand for.",
+        "Where in its window something stood is forgotten. When the picture moves a little, ink that stays inside its window leaves the average as it was; ink that crosses into the next window changes both. So many averages change, but none by more than the values in its window do on average.",
     },
     digit: "digit",
     what: "what is pooled",
@@ -82,24 +86,28 @@ export const text = words("pooling", {
     headBefore: "weights behind the units",
     headAfter: "weights behind the pooled units",
     fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "about "}${factor} × fewer`,
+    lower: (share: string, exactly: boolean) => `${exactly ? "" : "about "}${share} fewer`,
     notFewer: "as many",
     own: "Weights of the pooling layer itself: 0.",
-    edge: (rows: number, columns: number, lost: string) => {
-      const parts = [rows > 0 && `the last ${rows === 1 ? "row" : s(rows, "row")}`, columns > 0 && `the last ${columns === 1 ? "column" : s(columns, "column")}`].filter(Boolean);
-      return `The windows do not come out even: ${parts.join(" and ")} ${rows + columns === 1 ? "is" : "are"} in no window. So ${lost} ${lost === "1" ? "unit is" : "units are"} never looked at.`;
-    },
-    between: (rows: number, columns: number, lost: string) =>
-      `The stride is larger than the window: ${s(rows, "row")} and ${s(columns, "column")} between the windows are in none. In all, ${lost} units are never looked at.`,
-    betweenAndEdge: (rows: number, columns: number, edgeRows: number, edgeColumns: number, lost: string) =>
-      `The stride is larger than the window: ${s(rows, "row")} and ${s(columns, "column")} between the windows are in none, nor ${edgeRows + edgeColumns === 1 ? "is" : "are"} ${s(edgeRows, "row")} and ${s(edgeColumns, "column")} at the edge. In all, ${lost} units are never looked at.`,
+    lines: (rows: number, columns: number) =>
+      [rows > 0 && s(rows, "row"), columns > 0 && s(columns, "column")].filter(Boolean).join(" and "),
+    edge: (lines: string, lost: string) => `The windows do not come out even: ${lines} at the edge fall in none. Units never looked at: ${lost}.`,
+    between: (lines: string, lost: string) =>
+      `The stride is larger than the window: ${lines} between the windows fall in none. Units never looked at: ${lost}.`,
+    betweenAndEdge: (lines: string, edge: string, lost: string) =>
+      `The stride is larger than the window: ${lines} between the windows and ${edge} at the edge fall in none. Units never looked at: ${lost}.`,
     even: "Every unit is in a window.",
     savesDescription: (units: string, pooled: string, before: string, after: string) =>
       `Bars: ${units} units become ${pooled} pooled units; the dense layer behind shrinks from ${before} to ${after} weights.`,
 
+    /** Between two sentences. */
+    gap: " ",
     colon: ": ",
     savedHead: "Saved",
     saved: (factor: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${factor} times fewer units: that much less memory and work, and that many times fewer weights in a dense layer.`,
+    savedLittle: (share: string, exactly: boolean) =>
+      `everything behind the pooling layer sees ${exactly ? "" : "about "}${share} fewer units: that much less memory and work, and that many fewer weights in a dense layer.`,
     savedNothing: "nothing at this setting: there are as many pooled units as units.",
     lostHead: "Given up",
     lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
@@ -120,6 +128,7 @@ export const text = words("pooling", {
       `池化后第 ${row} 行第 ${column} 列的单元：${list} 中最大的是 ${value}。`,
     average: (row: number, column: number, list: string, value: string) =>
       `池化后第 ${row} 行第 ${column} 列的单元：${list} 的平均值是 ${value}。`,
+    only: (row: number, column: number, value: string) => `池化后第 ${row} 行第 ${column} 列的单元：窗口里只有一个数，${value}。`,
     many: (count: number) => `窗口内 ${count} 个数`,
     how: "把指针移到池化后的单元上，或点按它，或用方向键，就能看到它的窗口。点一下左边的数会加一；也可以直接键入数字，填写亮起的窗口。",
     ringed: "圆环标出在窗口中胜出的数；一环多色，表示它在几个窗口中都胜出。",
@@ -136,7 +145,7 @@ export const text = words("pooling", {
     digitIntro: {
       max: "胜出的数原本在窗口的什么位置，池化之后就无从知道了。因此图像稍稍移动时，池化后的单元往往仍能在窗口里找到同样的值，保持不变。只是“往往”，并非总是：笔画一旦跨进相邻窗口，两边的值都会变。",
       average:
-        "东西原本在窗口的什么位置，池化之后就无从知道了。图像稍稍移动时，仍留在窗口里的笔墨不影响平均值，跨进相邻窗口的笔墨则会改变两边。所以多数平均值都会变，只是变动的幅度多半比池化前的值小。",
+        "东西原本在窗口的什么位置，池化之后就无从知道了。图像稍稍移动时，仍留在窗口里的笔墨不影响平均值，跨进相邻窗口的笔墨则会改变两边。所以许多平均值都会变，但变动的幅度都不超过窗口内各值变动的平均幅度。",
     },
     digit: "数字",
     what: "对什么做池化",
@@ -176,25 +185,27 @@ export const text = words("pooling", {
     unitsAfter: "池化之后",
     headBefore: "直接接全连接层时的权值",
     headAfter: "池化后再接全连接层时的权值",
-    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "约"}减少到 1/${factor}`,
+    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "约"}为原来的 ${part(factor)}`,
+    lower: (share: string, exactly: boolean) => `${exactly ? "减少 " : "约减少 "}${share}`,
     notFewer: "没有减少",
     own: "池化层自身的权值：0。",
-    edge: (rows: number, columns: number, lost: string) => {
-      const parts = [rows > 0 && `最后 ${exact(rows)} 行`, columns > 0 && `最后 ${exact(columns)} 列`].filter(Boolean);
-      return `窗口铺不满：${parts.join("和")}不在任何窗口里，共有 ${lost} 个单元没有被看到。`;
-    },
-    between: (rows: number, columns: number, lost: string) =>
-      `步长大于窗口：窗口之间有 ${exact(rows)} 行、${exact(columns)} 列不在任何窗口里，共有 ${lost} 个单元没有被看到。`,
-    betweenAndEdge: (rows: number, columns: number, edgeRows: number, edgeColumns: number, lost: string) =>
-      `步长大于窗口：窗口之间有 ${exact(rows)} 行、${exact(columns)} 列，边缘还有 ${exact(edgeRows)} 行、${exact(edgeColumns)} 列不在任何窗口里，共有 ${lost} 个单元没有被看到。`,
+    lines: (rows: number, columns: number) =>
+      [rows > 0 && `${exact(rows)} 行`, columns > 0 && `${exact(columns)} 列`].filter(Boolean).join("、"),
+    edge: (lines: string, lost: string) => `窗口铺不满：边缘有 ${lines}不在任何窗口里，共 ${lost} 个单元没有被看到。`,
+    between: (lines: string, lost: string) => `步长大于窗口：窗口之间有 ${lines}不在任何窗口里，共 ${lost} 个单元没有被看到。`,
+    betweenAndEdge: (lines: string, edge: string, lost: string) =>
+      `步长大于窗口：窗口之间有 ${lines}，边缘还有 ${edge}不在任何窗口里，共 ${lost} 个单元没有被看到。`,
     even: "每个单元都在某个窗口里。",
     savesDescription: (units: string, pooled: string, before: string, after: string) =>
       `条形图：${units} 个单元池化后剩 ${pooled} 个；后接的全连接层从 ${before} 个权值减到 ${after} 个。`,
 
+    gap: "",
     colon: "：",
     savedHead: "省下的",
     saved: (factor: string, exactly: boolean) =>
-      `池化层之后的一切所面对的单元只剩${exactly ? " " : "约 "}1/${factor}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
+      `池化层之后的一切所面对的单元只剩${exactly ? " " : "约 "}${part(factor)}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
+    savedLittle: (share: string, exactly: boolean) =>
+      `池化层之后的一切所面对的单元${exactly ? "" : "约"}少了 ${share}：内存、计算量以及后接全连接层的权值也少了同样的比例。`,
     savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
     lostHead: "放弃的",
     lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长除不尽时，还有一条边。",

@@ -147,7 +147,9 @@ export function WindowFigure(): JSX.Element {
   const list = cells.length > 9 ? t.many(cells.length) : cells.map((cell) => numbers.values[cell]).join(", ");
   const value = pooled.values[lit]!;
   const reading =
-    kind === "max"
+    cells.length === 1
+      ? t.only(row + 1, column + 1, fine(value))
+      : kind === "max"
       ? t.largest(row + 1, column + 1, list, fine(value))
       : t.average(row + 1, column + 1, list, told(value));
   const inSeveral = pooled.seen.filter((times) => times > 1).length;
@@ -170,7 +172,7 @@ export function WindowFigure(): JSX.Element {
             <p class="pooling-reading" aria-live="polite">
               {reading}
             </p>
-            {notes.join(" ")}
+            {notes.join(t.gap)}
           </>
         }
         height={(width) => layoutOf(width, numbers.columns, pooled).height}
@@ -198,7 +200,7 @@ export function WindowFigure(): JSX.Element {
               <text class="label" x={input[0]} y={16}>
                 {t.units(numbers.rows, numbers.columns)}
               </text>
-              <text class="label" x={output[0]} y={beside ? output[1] - 10 : output[1] + pooled.rows * cell + 18}>
+              <text class="label" {...(output[0] + 110 > width ? { x: width - 1, "text-anchor": "end" } : { x: output[0] })} y={beside ? output[1] - 10 : output[1] + pooled.rows * cell + 18}>
                 {t.pooled(pooled.rows, pooled.columns)}
               </text>
               <g transform={`translate(${input[0]} ${input[1]})`}>
