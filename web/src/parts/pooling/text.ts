@@ -107,7 +107,7 @@ export const text = words("pooling", {
     saved: (factor: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${factor} times fewer units: that much less memory and work, and that many times fewer weights in a dense layer.`,
     savedLittle: (share: string, exactly: boolean) =>
-      `everything behind the pooling layer sees ${exactly ? "" : "about "}${share} fewer units: that much less memory and work, and that many fewer weights in a dense layer.`,
+      `everything behind the pooling layer sees ${exactly ? "" : "about "}${share} fewer units: the same share of memory and work is saved, and of the weights of a dense layer.`,
     savedNothing: "nothing at this setting: there are as many pooled units as units.",
     lostHead: "Given up",
     lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
