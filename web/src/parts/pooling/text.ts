@@ -120,7 +120,7 @@ export const text = words("pooling", {
     classic: "窗口 2，步长 2",
     alexnet: "窗口 3，步长 2（AlexNet）",
 
-    windowTitle: (side: number) => (side === 1 ? "窗口只有一个数，原样保留" : side === 2 ? "四个数变成一个" : `${side * side} 个数变成一个`),
+    windowTitle: (side: number) => (side === 1 ? "窗口只有一个数，原样保留" : `${({ 2: "四", 3: "九" } as Record<number, string>)[side] ?? `${side * side} `}个数变成一个`),
     windowFrame: "池化后的单元。用方向键选择，输入数字可填写它的窗口。",
     units: (rows: number, columns: number) => `${rows} × ${columns} 个单元`,
     pooled: (rows: number, columns: number) => `池化后 ${rows} × ${columns} 个`,
@@ -130,7 +130,7 @@ export const text = words("pooling", {
       `池化后第 ${row} 行第 ${column} 列的单元：${list} 的平均值是 ${value}。`,
     only: (row: number, column: number, value: string) => `池化后第 ${row} 行第 ${column} 列的单元：窗口里只有一个数，${value}。`,
     many: (count: number) => `窗口内 ${count} 个数`,
-    how: "把指针移到池化后的单元上，或点按它，或用方向键，就能看到它的窗口。点一下左边的数会加一；也可以直接键入数字，填写亮起的窗口。",
+    how: "把指针移到池化后的单元上，或点按它，或用方向键，就能看到它的窗口。点一下数表里的数，它就加一；也可以直接键入数字，填写亮起的窗口。",
     ringed: "圆环标出在窗口中胜出的数；一环多色，表示它在几个窗口中都胜出。",
     overlapping: (side: number, stride: number, inSeveral: number) =>
       `窗口边长 ${side}，步长 ${stride}，相邻窗口有重叠：有 ${inSeveral} 个数同时落在几个窗口里。`,

@@ -43,7 +43,8 @@ function layoutOf(width: number, inputs: number, pooled: Pooled): Layout {
   const longest = Math.max(...pooled.values.map((value) => fine(value).length));
   const gap = width > 600 ? 120 : 40;
   const beside = Math.min(60, Math.floor((width - gap - 2) / (inputs + outputs)));
-  if (beside >= (longest > 3 ? 38 : 29)) {
+  const room = width - (1 + inputs * beside + gap) >= 110; // for the words over the pooled table
+  if (beside >= (longest > 3 ? 38 : 29) && room) {
     const down = LABEL + Math.floor(((inputs - outputs) * beside) / 2);
     return { cell: beside, input: [1, LABEL], output: [1 + inputs * beside + gap, down], beside: true, height: LABEL + inputs * beside + 2 };
   }
@@ -200,7 +201,7 @@ export function WindowFigure(): JSX.Element {
               <text class="label" x={input[0]} y={16}>
                 {t.units(numbers.rows, numbers.columns)}
               </text>
-              <text class="label" {...(output[0] + 110 > width ? { x: width - 1, "text-anchor": "end" } : { x: output[0] })} y={beside ? output[1] - 10 : output[1] + pooled.rows * cell + 18}>
+              <text class="label" x={output[0]} y={beside ? output[1] - 10 : output[1] + pooled.rows * cell + 18}>
                 {t.pooled(pooled.rows, pooled.columns)}
               </text>
               <g transform={`translate(${input[0]} ${input[1]})`}>
