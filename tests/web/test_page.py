@@ -73,7 +73,7 @@ def test_no_text_of_one_language_is_left_in_the_other(opened: Open, part: int) -
 def test_the_language_is_chosen_remembered_and_in_the_address(opened: Open) -> None:
     page = opened(locale="zh-CN")
     assert page.get_attribute("html", "lang") == "zh-Hans"
-    page.get_by_label("English").check()
+    page.get_by_label("English", exact=True).check()
     assert page.get_attribute("html", "lang") == "en"
     settled(page)
     assert "lang=en" in page.url
@@ -185,7 +185,7 @@ def test_the_opening_is_what_the_page_starts_with(opened: Open, tmp_path: Path) 
 def test_the_colours_follow_the_system_or_the_choice(opened: Open) -> None:
     page = opened(dark=True)
     assert page.get_attribute("html", "data-theme") == "dark"
-    page.get_by_label("light").check()
+    page.get_by_label("light", exact=True).check()
     assert page.get_attribute("html", "data-theme") == "light"
     page.reload()
     assert page.get_attribute("html", "data-theme") == "light"
