@@ -11,7 +11,7 @@ import { account, setting } from "../../state";
 import { boardHeight, boardWidth, HEAD, heldAt, layoutOf, middleOf, unitOn, unitOver, type Board, type Held, type Layout } from "./layout";
 import { Lens } from "./lens";
 import { moveTo, unit, type Place } from "./place";
-import { seenFrom, type Seen } from "./window";
+import { nextInLens, seenFrom, type Seen } from "./window";
 import { text } from "./words";
 
 const size = (rows: number, columns: number) => `${exact(rows)} × ${exact(columns)}`;
@@ -60,7 +60,13 @@ function OnImage({ layout, seen }: { layout: Layout; seen: Seen }): JSX.Element 
     <>
       <path class="local-beam" d={beam} />
       <rect class="local-around" x={cut.left} y={cut.top} width={cut.right - cut.left} height={cut.bottom - cut.top} />
-      <rect class="local-on-image" x={x - width / 2} y={y - height / 2} width={width} height={height} />
+      <rect
+        class={Math.min(width, height) > 12 ? "local-on-image large" : "local-on-image"}
+        x={x - width / 2}
+        y={y - height / 2}
+        width={width}
+        height={height}
+      />
     </>
   );
 }
@@ -77,10 +83,11 @@ function OnPlane({ layout, place, kernel }: { layout: Layout; place: Place; kern
   return (
     <>
       <path class="local-to-unit" d={`M${from[0]} ${from[1]}L${x} ${y}L${from[2]} ${from[3]}`} />
-      {plane.row >= 6 && plane.column >= 6 && (
+      {plane.row >= 6 && plane.column >= 6 ? (
         <rect class="local-here" x={x - plane.column / 2} y={y - plane.row / 2} width={plane.column} height={plane.row} />
+      ) : (
+        <circle class="local-here" cx={x} cy={y} r={4} />
       )}
-      <circle class="local-here" cx={x} cy={y} r={4} />
     </>
   );
 }
@@ -118,9 +125,9 @@ function Pictures({ width }: { width: number }): JSX.Element {
       <OnImage layout={layout} seen={seen} />
       <Lens layout={layout} seen={seen} setting={now} />
       <OnPlane layout={layout} place={place} kernel={now.kernel} />
-      <Head {...imageBox} name={t.image} size={t.size(exact(now.height), exact(now.width))} note={layout.thicker && t.thicker} />
+      <Head {...imageBox} name={t.image} size={t.size(exact(now.height), exact(now.width))} note={layout.imageThicker && t.thicker} />
       <Head {...lensBox} name={t.lens} size={t.lensSize(exact(lensCells))} />
-      <Head {...planeBox} name={t.plane} size={size(...outputsOf(now))} note={layout.enlarged && t.enlarged} />
+      <Head {...planeBox} name={t.plane} size={size(...outputsOf(now))} note={layout.planeThicker ? t.thicker : layout.planeEnlarged && t.enlarged} />
       <text class="label" x={planeBox.x} y={planeBox.y + planeBox.side + 20}>
         {t.unitRow(exact(place.row + 1))}
       </text>
@@ -131,6 +138,12 @@ function Pictures({ width }: { width: number }): JSX.Element {
       {hold(planeBox)}
     </>
   );
+}
+
+/** Whether the lens shows the window of a unit to the right or below. */
+function hasNext({ row, column }: Place): boolean {
+  const { rows, columns } = account.value;
+  return nextInLens(setting.value) && (row < rows - 1 || column < columns - 1);
 }
 
 /** What a pointer holds since it was pressed. */
@@ -172,7 +185,9 @@ function Dragged(): JSX.Element {
       description={t.dragDescription(size(now.height, now.width), row, column, span, ...counts)}
       caption={
         <>
-          <span aria-live="polite">{t.dragCaption(row, column, span, ...counts)}</span> {t.dragHint}
+          <span aria-live="polite">{t.dragCaption(row, column, span, ...counts)}</span>
+          {t.dragHint}
+          {hasNext(place) && t.dashed}
         </>
       }
       height={(width) => layoutOf(width, now, account.value).height}

@@ -2,13 +2,13 @@
 
 import type { JSX } from "preact";
 import { Controls, SizeControls, WindowControls } from "../../controls";
-import { exact, memory, Power, times } from "../../numbers";
+import { exact, memory, Power } from "../../numbers";
 import type { Part } from "../../part";
 import { paddingOf } from "../../setting";
 import { account, setting } from "../../state";
 import { Compare } from "./compare";
 import { Drag } from "./drag";
-import { Sums } from "./sums";
+import { factorOf, Sums } from "./sums";
 import { unseen } from "./window";
 import { text } from "./words";
 
@@ -46,7 +46,7 @@ function View(): JSX.Element {
       <Where />
       <Sums />
       <p class="quiet">{t.nominal(connections === connectionsInside)}</p>
-      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), times(dense, connections))}</p>
+      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), factorOf(account.value))}</p>
       {dense === 10n ** 12n && connections === 10n ** 8n && (
         <p class="local-note">{t.thousandth(<Power value={dense} />, <Power value={connections} />)}</p>
       )}

@@ -29,9 +29,10 @@ export interface Layout {
   readonly planeBox: Box;
   readonly image: Board;
   readonly plane: Board;
-  /** Whether the image is drawn thicker than its scale, and the plane larger than the image's scale. */
-  readonly thicker: boolean;
-  readonly enlarged: boolean;
+  /** What is not to the image's scale: a side too thin to be seen, a plane too small. */
+  readonly imageThicker: boolean;
+  readonly planeThicker: boolean;
+  readonly planeEnlarged: boolean;
   /** Pixels along a side of the lens, and how large each is drawn. */
   readonly lensCells: number;
   readonly cell: number;
@@ -41,6 +42,9 @@ export interface Layout {
 export const HEAD = 40;
 export const FOOT = 44;
 const THINNEST = 5;
+/** Room around a board, so that a mark on its edge is not cut off. */
+const INSET = 5;
+const LARGEST_CELL = 40;
 
 export const boardWidth = (board: Board) => board.columns * board.column;
 export const boardHeight = (board: Board) => board.rows * board.row;
@@ -64,7 +68,7 @@ export function layoutOf(width: number, setting: Setting, { rows, columns }: Acc
 
   // The padding belongs in the picture: a window at the edge reaches into it.
   const [low, high] = paddingOf(setting);
-  const scale = side / (Math.max(setting.height, setting.width) + low + high);
+  const scale = Math.min((side - 2 * INSET) / (Math.max(setting.height, setting.width) + low + high), LARGEST_CELL);
   const row = Math.max(scale, THINNEST / setting.height);
   const column = Math.max(scale, THINNEST / setting.width);
   const extent = centred(imageBox, { rows: setting.height + low + high, columns: setting.width + low + high, row, column });
@@ -83,8 +87,9 @@ export function layoutOf(width: number, setting: Setting, { rows, columns }: Acc
     planeBox,
     image,
     plane,
-    thicker: row !== scale || column !== scale,
-    enlarged: grown > 1,
+    imageThicker: row !== scale || column !== scale,
+    planeThicker: plane.row !== plane.column,
+    planeEnlarged: grown > 1,
     lensCells,
     cell: lensSide / lensCells,
     height: lensBox.y + lensSide + FOOT,

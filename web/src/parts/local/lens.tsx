@@ -73,7 +73,8 @@ export function Lens({ layout, seen, setting }: { layout: Layout; seen: Seen; se
     (area) => area.right <= padded.right && area.bottom <= padded.bottom,
   );
   const marks = { dots: "", crosses: "" };
-  if (cell >= FOR_MARKS) {
+  const marked = cell >= FOR_MARKS;
+  if (marked) {
     const arm = Math.min(0.18 * cell, 6);
     for (let row = window.top; row < window.bottom; row++) {
       for (let column = window.left; column < window.right; column++) {
@@ -112,10 +113,10 @@ export function Lens({ layout, seen, setting }: { layout: Layout; seen: Seen; se
       </g>
       <rect class="local-frame" x={box.x} y={box.y} width={box.side} height={box.side} />
       <text class="local-count local" x={box.x} y={box.y + box.side + 20}>
-        <tspan class="local-mark">●</tspan> {t.onPixels(exact(seen.inside))}
+        {marked ? "●" : "■"} {t.onPixels(exact(seen.inside))}
       </text>
       <text class={seen.outside ? "local-count lost" : "local-count none"} x={box.x} y={box.y + box.side + 38}>
-        <tspan class="local-mark">×</tspan> {t.outside(exact(seen.outside))}
+        {marked ? "×" : "■"} {t.outside(exact(seen.outside))}
       </text>
     </>
   );

@@ -1,9 +1,15 @@
 // The weights of all units: dense, local, and how many of the local ones meet a pixel.
 
 import type { JSX } from "preact";
+import type { Account } from "../../account";
 import { exact, times } from "../../numbers";
 import { account, setting } from "../../state";
 import { text } from "./words";
+
+/** How many times fewer the local weights are: every digit where it divides, and a sign where it is rounded. */
+export function factorOf({ dense, connections }: Account): string {
+  return dense % connections === 0n ? exact(dense / connections) : `≈ ${times(dense, connections)}`;
+}
 
 export function Sums(): JSX.Element {
   const t = text();
@@ -14,7 +20,7 @@ export function Sums(): JSX.Element {
     { name: t.localSum, formula: `${exact(units)} × ${exact(kernel)}²`, value: exact(connections), kind: "local" },
     { name: t.insideSum, formula: "", value: exact(connectionsInside), kind: "of-these" },
     { name: t.paddingSum, formula: "", value: exact(connections - connectionsInside), kind: "of-these" },
-    { name: t.factorSum, formula: "", value: times(dense, connections), kind: "factor" },
+    { name: t.factorSum, formula: "", value: factorOf(account.value), kind: "factor" },
   ];
   return (
     <dl class="local-sums" aria-label={t.sums}>

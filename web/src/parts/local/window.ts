@@ -52,8 +52,12 @@ export function unseen(setting: Setting): bigint {
   return BigInt(height) * BigInt(width) - covered;
 }
 
+/** Whether the next window is near enough to be seen with this one. */
+export const nextInLens = ({ kernel, stride }: Setting): boolean => stride <= kernel + 10;
+
 /** How many pixels around a window the lens shows: some of what the unit does not see, and how far the next window is. */
-export function lensMargin({ kernel, stride }: Setting): number {
+export function lensMargin(setting: Setting): number {
+  const { kernel, stride } = setting;
   const around = Math.max(3, Math.ceil(0.3 * kernel));
-  return stride > 1 && stride <= kernel + 10 ? Math.max(around, stride + 1) : around;
+  return stride > 1 && nextInLens(setting) ? Math.max(around, stride + 1) : around;
 }

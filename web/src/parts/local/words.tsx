@@ -56,19 +56,19 @@ export const text = words("local", {
     unitRow: (row: string) => `row ${row}`,
     unitColumn: (column: string) => `column ${column}`,
     dragDescription: (size: string, row: string, column: string, [a, b, c, d]: Window, taps: string, inside: string, outside: string) =>
-      `An image of ${size} pixels, to scale, with the window of the unit in row ${row}, column ${column}; the surroundings of the window, magnified; and the plane of units with that unit. The unit sees ${spanEn("row", a, b)}, ${spanEn("column", c, d)}: of its ${plural(taps, "tap")}, ${inside} lie on pixels and ${outside} outside the image.`,
+      `An image of ${size} pixels, to scale, with the window of the unit in row ${row}, column ${column}; the surroundings of the window, magnified; and the plane of units with that unit. The unit sees ${spanEn("row", a, b)}, ${spanEn("column", c, d)}; taps: ${taps}, on pixels: ${inside}, outside the image: ${outside}.`,
     dragCaption: (row: string, column: string, [a, b, c, d]: Window, taps: string, inside: string, outside: string) => (
       <>
         The unit in row {row}, column {column} sees {spanEn("row", a, b)}, {spanEn("column", c, d)}. Its window has{" "}
         {plural(taps, "tap")} (a weight each):{" "}
         <strong>
-          {outside === "0" ? `all on pixels` : `${inside} on pixels (dots), ${outside} outside the image (crosses)`}
+          {outside === "0" ? `all on pixels` : `${inside} on pixels (blue), ${outside} outside the image (red)`}
         </strong>
-        .{outside !== "0" && " What lies outside counts as 0, so the crossed weights do nothing for this unit."}
+        .{outside !== "0" && " What lies outside counts as 0, so the weights there do nothing for this unit."}
       </>
     ),
     samePadding: (low: string, high: string, total: string, stride: string) =>
-      `Padding “same” surrounds the image with zeros so that ${stride === "1" ? "every pixel" : `every ${stride}th pixel along each axis`} has a unit: ${
+      `Padding “same” surrounds the image with zeros so that ${stride === "1" ? "every pixel" : `one pixel in every ${stride} along each axis`} has a unit: ${
         total === "0" ? "a window of one pixel needs none" : `a window of k needs k − 1 = ${total} more rows and columns, (k − 1)/2 rounded down = ${low} in front (above, left) and the rest, ${high}, behind`
       }.`,
     validPadding: (rows: string, columns: string, units: string, pixels: string) =>
@@ -76,14 +76,15 @@ export const text = words("local", {
     strideOne: "From one unit to the next the window moves by one pixel.",
     strideMore: (stride: string, units: string) =>
       `Stride ${stride}: from one unit to the next the window jumps ${stride} pixels, which leaves ${plural(units, "unit")}.`,
-    dragHint: "Drag in any of the three pictures, or use the arrow keys (with Shift, ten units at a time). Dashed: the windows of the next units to the right and below.",
+    dragHint: " Drag in any of the three pictures, or use the arrow keys (with Shift, ten units at a time).",
+    dashed: " Dashed: the next units’ windows, to the right and below.",
     dragKeys: "Move the window with the arrow keys, with Shift by ten units",
     row: "unit’s row",
     column: "unit’s column",
     goTo: "Go to",
-    first: "first corner",
+    first: "top left",
     middle: "middle",
-    last: "last corner",
+    last: "bottom right",
 
     sums: "Dense against local, for the setting chosen",
     denseSum: "dense: every unit, every pixel",
@@ -175,19 +176,20 @@ export const text = words("local", {
     dragCaption: (row: string, column: string, [a, b, c, d]: Window, taps: string, inside: string, outside: string) => (
       <>
         第 {row} 行第 {column} 列的单元看到{spanZh("行", a, b)}、{spanZh("列", c, d)}。它的窗口有 {taps} 个权值，
-        <strong>{outside === "0" ? "全部落在图像内" : `${inside} 个落在图像内（圆点），${outside} 个落在图像外（叉）`}</strong>。
-        {outside !== "0" && "图像外一律按 0 算，所以打叉的权值对这个单元不起作用。"}
+        <strong>{outside === "0" ? "全部落在图像内" : `${inside} 个落在图像内（蓝色），${outside} 个落在图像外（红色）`}</strong>。
+        {outside !== "0" && "图像外一律按 0 算，所以那里的权值对这个单元不起作用。"}
       </>
     ),
     samePadding: (low: string, high: string, total: string, stride: string) =>
-      `填充方式 same 在图像四周补零，使${stride === "1" ? "每个像素" : `每个方向上每隔 ${stride} 个像素`}都对应一个单元：${
+      `填充方式 same 在图像四周补零，使${stride === "1" ? "每个像素" : `每个方向上每 ${stride} 个像素`}对应一个单元：${
         total === "0" ? "窗口只有一个像素时不必补" : `边长为 k 的窗口要多补 k − 1 = ${total} 行和同样多的列，前面（上、左）补 (k − 1)/2 取整 = ${low}，其余 ${high} 补在后面`
       }。`,
     validPadding: (rows: string, columns: string, units: string, pixels: string) =>
       `不填充时窗口必须完整地落在图像内，所以 ${pixels} 个像素只对应 ${rows} × ${columns} = ${units} 个单元。`,
     strideOne: "从一个单元到下一个，窗口移动一个像素。",
     strideMore: (stride: string, units: string) => `步长为 ${stride}：从一个单元到下一个，窗口一次跳 ${stride} 个像素，于是只剩 ${units} 个单元。`,
-    dragHint: "三幅图都可以拖动，也可以用方向键（按住 Shift 一次移动十个单元）。虚线框是右边和下边相邻单元的窗口。",
+    dragHint: "三幅图都可以拖动，也可以用方向键（按住 Shift 一次移动十个单元）。",
+    dashed: "虚线框是右边和下边相邻单元的窗口。",
     dragKeys: "用方向键移动窗口，按住 Shift 一次移动十个单元",
     row: "单元所在行",
     column: "单元所在列",
