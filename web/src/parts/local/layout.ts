@@ -74,7 +74,7 @@ export function layoutOf(width: number, setting: Setting, { rows, columns }: Acc
   const extent = centred(imageBox, { rows: setting.height + low + high, columns: setting.width + low + high, row, column });
   const image = { ...extent, x: extent.x + low * column, y: extent.y + low * row, rows: setting.height, columns: setting.width };
 
-  const least = 0.3 * side;
+  const least = Math.min(0.3 * side, LARGEST_CELL * Math.max(rows, columns));
   const grown = Math.max(1, least / Math.max(rows * row, columns * column));
   const thick = (drawn: number, count: number) => Math.max(drawn * grown, THINNEST / count);
   const plane = centred(planeBox, { rows, columns, row: thick(row, rows), column: thick(column, columns) });

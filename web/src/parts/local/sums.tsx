@@ -23,15 +23,18 @@ export function Sums(): JSX.Element {
     { name: t.factorSum, formula: "", value: factorOf(account.value), kind: "factor" },
   ];
   return (
-    <dl class="local-sums" aria-label={t.sums}>
-      {rows.map(({ name, formula, value, kind }) => (
-        <div key={name} class={kind}>
-          <dt>
-            {name} {formula && <span class="local-formula">{formula}</span>}
-          </dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <>
+      <h3>{t.sums}</h3>
+      <dl class="local-sums">
+        {rows.map(({ name, formula, value, kind }) => (
+          <div key={name} class={kind}>
+            <dt>
+              {name} {formula && <span class="local-formula">{formula}</span>}
+            </dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+    </>
   );
 }

@@ -73,9 +73,9 @@ export const text = words("local", {
       }.`,
     validPadding: (rows: string, columns: string, units: string, pixels: string) =>
       `Without padding a window must fit inside the image, so there are only ${rows} × ${columns} = ${units} units for ${pixels} pixels.`,
-    strideOne: "From one unit to the next the window moves by one pixel.",
+    strideOne: " From one unit to the next the window moves by one pixel.",
     strideMore: (stride: string, units: string) =>
-      `Stride ${stride}: from one unit to the next the window jumps ${stride} pixels, which leaves ${plural(units, "unit")}.`,
+      ` Stride ${stride}: from one unit to the next the window jumps ${stride} pixels, which leaves ${plural(units, "unit")}.`,
     dragHint: " Drag in any of the three pictures, or use the arrow keys (with Shift, ten units at a time).",
     dashed: " Dashed: the next units’ windows, to the right and below.",
     dragKeys: "Move the window with the arrow keys, with Shift by ten units",
@@ -210,8 +210,8 @@ export const text = words("local", {
         : "页面顶部的数字把落在填充上的也算在内，因为这些权值同样要存下来。",
     rule: (pixels: string, kernel: string, taps: string, factor: string) => (
       <>
-        一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只留 k² 个，所以权值数减少到原来的{" "}
-        <strong>k² / 像素数</strong>。这里的倍数是 {pixels} / {kernel}² = {pixels} / {taps} = <strong>{factor}</strong>。
+        一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的{" "}
+        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} = <strong>{factor}</strong>。
       </>
     ),
     thousandth: (dense: Count, local: Count) => (
