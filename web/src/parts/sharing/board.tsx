@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Choice, Controls } from "../../controls";
-import { Pixels, signed } from "../../drawing";
+import { Grid, Pixels, signed } from "../../drawing";
 import { arrows, Figure, placeIn } from "../../figure";
 import { window_ } from "../../geometry";
 import { DEEPEST, SIDE } from "../../networks";
@@ -44,7 +44,7 @@ function Board({ network, x, y, place }: { network: Placed; x: number; y: number
   const { kernels, columns, block } = network;
   const most = largest(kernels.flat());
   const side = block * place;
-  const margin = Math.max(2, side * 0.06);
+  const margin = Math.max(3, side * 0.08);
   const tap = (side - 2 * margin) / 3;
   return (
     <g>
@@ -63,6 +63,7 @@ function Board({ network, x, y, place }: { network: Placed; x: number; y: number
           />
         ));
       })}
+      <Grid rows={network.rows} columns={columns} x={x} y={y} cell={side} />
     </g>
   );
 }

@@ -34,6 +34,7 @@ function View(): JSX.Element {
       <p>{t.problem(counts)}</p>
       <p>{t.idea(counts)}</p>
       <Slide />
+      <p>{t.between}</p>
       <WayControls />
       <Count />
       <div class="side-by-side">

@@ -41,7 +41,7 @@ export function Moving(): JSX.Element {
     { name: t.oneKernel, found: compare(trained.get("all")!, by) },
     { name: t.kernelEach, found: compare(trained.get("own")!, by) },
   ];
-  const cellOf = (width: number) => Math.min(20, Math.floor((width - 2 * GAP) / (3 * SIDE)));
+  const cellOf = (width: number) => Math.min(22, Math.floor((width - 2 * GAP) / (3 * SIDE)));
   const rowOf = (width: number) => SIDE * cellOf(width) + LABEL + 6;
   const go = (change: number) => () => {
     moved.value = Math.min(Math.max(by + change, -FARTHEST), FARTHEST);
@@ -83,6 +83,7 @@ export function Moving(): JSX.Element {
                     <text class="label" x={2 * across} y={y - 8}>{`${t.difference}${t.colon}${t.differs(shown(found.most))}`}</text>
                     {[found.before, found.after, found.difference].map((values, column) => (
                       <g key={column}>
+                        <rect class="sharing-unknown" x={column * across} y={y} width={SIDE * cell} height={SIDE * cell} />
                         <Cells values={values} columns={SIDE} x={column * across} y={y} cell={cell} most={most} lines={false} />
                         {frame(column * across, y)}
                       </g>

@@ -112,7 +112,7 @@ function Drawing({ at }: { at: Layout }): JSX.Element {
       <text class="label" x={mapX} y={14}>{t.map}</text>
       <Cells values={map.map((value, k) => (k <= place ? value : undefined))} columns={SIDE} x={mapX} y={mapY} cell={cell} most={largest(map)} />
       {box(mapX + column * cell, mapY + row * cell, cell)}
-      {at.image && [at.image, at.map].map(([left, top], k) => (
+      {[at.image, at.map].map(([left, top], k) => (
         <rect key={k} class="sharing-drag" x={left} y={top} width={SIDE * cell} height={SIDE * cell} />
       ))}
     </g>
@@ -206,10 +206,10 @@ export function Slide(): JSX.Element {
   });
   return (
     <>
+      <p>{t.slidesSize}</p>
       <Controls>
         <DigitChoice />
         <KernelChoice />
-        <TapFields />
       </Controls>
       <Figure
         name="sharing-slide"
@@ -221,7 +221,10 @@ export function Slide(): JSX.Element {
       >
         {(width) => <Drawing at={layout(width)} />}
       </Figure>
-      <Player />
+      <div class="sharing-below">
+        <Player />
+        <TapFields />
+      </div>
     </>
   );
 }

@@ -29,8 +29,11 @@ export const text = words("sharing", {
     ),
 
     slides: "One kernel slides",
-    slidesCaption:
-      "This figure has a small size of its own, so that every number can be read: a handwritten digit of 8×8 pixels (0 paper, 16 ink; scikit-learn’s set), a kernel of 3×3, zeros around the image. Nine weights make all 64 sums; with a kernel for each place it would take 576. Orange: above zero; blue: below. Drag the kernel, or use the arrow keys.",
+    slidesSize:
+      "Below it does so on a real image. The size is this figure’s own and small, so that every number can be read: a handwritten digit of 8×8 pixels (0 paper, 16 ink; from scikit-learn’s set), a kernel of 3×3, zeros around the image. Nine weights make all 64 sums; a kernel for each place would take 576.",
+    slidesCaption: "Orange: above zero; blue: below. Drag the kernel, or use the arrow keys.",
+    between:
+      "Between a kernel each and one for all there is more to choose: units that are neighbours can share (blocks), or units at regular distances (tiles). Run through it, at the size of the whole page’s setting:",
     slidesSaid: (digit: number, kernel: string, row: number, column: number, sum: number, done: number) =>
       `A kernel of nine taps, ${kernel}, over the digit ${digit}. It is at row ${row}, column ${column}: the nine products sum to ${sum}. ${done} of 64 places of the map are filled.`,
     slidesFrame: "Move the kernel with the arrow keys",
@@ -108,9 +111,9 @@ export const text = words("sharing", {
     boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
       `${kernels} trained kernels in their places on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
-    sees: "it sees",
-    answers: "units answer",
-    unit: (row: number, column: number, value: string) => `row ${row}, column ${column}: ${value}`,
+    sees: "what the unit sees",
+    answers: "what all units answer",
+    unit: (row: number, column: number, value: string) => `row ${row}, column ${column} answers ${value}`,
     kernelsEach: "kernels",
     trained: { own: "64, one each", "2": "16, in blocks of 2×2", "4": "4, in blocks of 4×4", all: "1 for all" },
     accuracy: "Digits named rightly",
@@ -135,7 +138,7 @@ export const text = words("sharing", {
     movingSaid: (by: string, one: string, each: string) =>
       `The digit ${by}. Largest difference between the new map and the old map moved along: ${one} with one kernel, ${each} with a kernel each.`,
     movingCaption:
-      "Right: the new map less the old one moved along; nothing there means that the map only moved. Left out is what came in at the edge. Ink that is pushed out of the image is gone, for both.",
+      "Right: the new map less the old one moved along; nothing there means that the map only moved. Grey: came in at the edge, nothing to compare. Ink that is pushed out of the image is gone, for both.",
     before: "before",
     after: "after",
     difference: "difference",
@@ -177,8 +180,11 @@ export const text = words("sharing", {
     ),
 
     slides: "一个卷积核滑过图像",
-    slidesCaption:
-      "为了让每个数都看得清，这幅图用的是自己的小尺寸：8×8 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），3×3 的卷积核，图像四周补零。64 个和全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。橙色为正，蓝色为负。可以拖动卷积核，也可以用方向键移动。",
+    slidesSize:
+      "下面在一张真实的图像上演示。为了让每个数都看得清，这幅图用的是自己的小尺寸：8×8 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），3×3 的卷积核，图像四周补零。64 个和全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。",
+    slidesCaption: "橙色为正，蓝色为负。可以拖动卷积核，也可以用方向键移动。",
+    between:
+      "从各有一个核到全体共用一个，中间还有许多选择：相邻的单元可以共用一个核（分块），隔开同样距离的单元也可以（平铺）。下面按整个页面的设置，从头到尾试一遍：",
     slidesSaid: (digit: number, kernel: string, row: number, column: number, sum: number, done: number) =>
       `九个权值的卷积核（${kernel}）滑过数字 ${digit}。现在位于第 ${row} 行第 ${column} 列，九个乘积之和为 ${sum}。输出图的 64 个位置已填 ${done} 个。`,
     slidesFrame: "用方向键移动卷积核",
@@ -251,9 +257,9 @@ export const text = words("sharing", {
     boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
       `8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
-    sees: "它看到的",
-    answers: "各单元的输出",
-    unit: (row: number, column: number, value: string) => `第 ${row} 行第 ${column} 列：${value}`,
+    sees: "这个单元看到的",
+    answers: "全部单元的输出",
+    unit: (row: number, column: number, value: string) => `第 ${row} 行第 ${column} 列输出 ${value}`,
     kernelsEach: "卷积核",
     trained: { own: "64 个，各有一个", "2": "16 个，每 2×2 一块", "4": "4 个，每 4×4 一块", all: "1 个，全体共用" },
     accuracy: "认对的数字",
@@ -278,7 +284,7 @@ export const text = words("sharing", {
     movingSaid: (by: string, one: string, each: string) =>
       `数字${by}。新的输出图与随之移动的旧图相比，最大差值：共用一个核时${one}，各有一个核时${each}。`,
     movingCaption:
-      "右列：新图减去随数字一起移动的旧图；一片空白就说明图只是移动了。从边缘补进来的部分不比较。被推出图像的墨迹，对两者来说都没有了。",
+      "右列：新图减去随数字一起移动的旧图；一片空白就说明图只是移动了。灰色部分是从边缘补进来的，无从比较。被推出图像的墨迹，对两者来说都没有了。",
     before: "移动前",
     after: "移动后",
     difference: "差值",

@@ -1,7 +1,7 @@
 // The plane of units, coloured by whose kernel each has, and those that share one lit up.
 
 import type { JSX } from "preact";
-import { kernelColour } from "../../drawing";
+import { Grid, kernelColour } from "../../drawing";
 import { arrows, Figure, placeIn } from "../../figure";
 import { exact } from "../../numbers";
 import { kernelAt, outputsOf } from "../../setting";
@@ -67,6 +67,7 @@ function Drawing({ drawn, width }: { drawn: Plane; width: number }): JSX.Element
           fill-opacity={shares(k) ? 1 : 0.36}
         />
       ))}
+      {cell >= 8 && <Grid class="sharing-units" rows={rows} columns={columns} y={TOP} cell={cell} />}
       <path class="sharing-borders" d={borders(drawn, cell)} />
       {at.row < rows && at.column < columns && (
         <rect class="sharing-chosen" x={at.column * cell + 1} y={TOP + at.row * cell + 1} width={cell - 2} height={cell - 2} />
