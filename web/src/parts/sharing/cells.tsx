@@ -1,6 +1,6 @@
 // A small table of signed numbers as coloured squares, with or without the numbers in them.
 
-import type { JSX } from "preact";
+import { Fragment, type JSX } from "preact";
 import { Grid, signed } from "../../drawing";
 import { shade } from "../../state";
 
@@ -29,14 +29,14 @@ export function Cells(props: {
         const left = x + (k % columns) * cell;
         const top = y + Math.floor(k / columns) * cell;
         return (
-          <g key={k}>
+          <Fragment key={k}>
             <rect class="cell" x={left} y={top} width={cell} height={cell} fill={signed(value * strength, shade.value)} />
             {write && (
               <text class="tap" x={left + cell / 2} y={top + cell / 2} text-anchor="middle" dominant-baseline="central">
                 {write(value)}
               </text>
             )}
-          </g>
+          </Fragment>
         );
       })}
       {lines && <Grid rows={all.length / columns} columns={columns} x={x} y={y} cell={cell} />}

@@ -18,7 +18,7 @@ function Count(): JSX.Element {
   const { kernel } = setting.value;
   return (
     <p class="sharing-count" aria-live="polite">
-      {t.count(t.kernelsCounted(exact(kernels)), <span class="number">{kernel}×{kernel}</span>, <span class="number">{exact(weights)}</span>)}
+      {t.count(t.kernelsCounted(exact(kernels)), <span class="number">{kernel}×{kernel}</span>, exact(weights))}
       <br />
       <span class="quiet small">{t.factor(times(connections, weights))}</span>
     </p>

@@ -41,7 +41,7 @@ export function Moving(): JSX.Element {
     { name: t.oneKernel, found: compare(trained.get("all")!, by) },
     { name: t.kernelEach, found: compare(trained.get("own")!, by) },
   ];
-  const cellOf = (width: number) => Math.min(22, Math.floor((width - 2 * GAP) / (3 * SIDE)));
+  const cellOf = (width: number) => Math.min(22, Math.floor((width - 2 * GAP - 2) / (3 * SIDE)));
   const rowOf = (width: number) => SIDE * cellOf(width) + LABEL + 6;
   const go = (change: number) => () => {
     moved.value = Math.min(Math.max(by + change, -FARTHEST), FARTHEST);

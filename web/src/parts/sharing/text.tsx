@@ -63,7 +63,7 @@ export const text = words("sharing", {
 
     who: "Who shares a kernel",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `Each square is ${scale === "1" ? "a unit" : `${scale}×${scale} units, in the colour of the first`}; units of one colour have the same kernel. Drawn: ${
+      `Each square ${scale === "1" ? "is a unit" : `stands for ${scale}×${scale} units and shows the first of them`}; those of one colour have the same kernel. Drawn: ${
         rows === allRows && columns === allColumns ? "all" : `the first ${rows}×${columns} of`
       } ${allRows}×${allColumns}. Point at a unit, or use the arrow keys, to see which others use its kernel.`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
@@ -82,20 +82,20 @@ export const text = words("sharing", {
     ways: {
       own: "a kernel each",
       block: (step: string) => `${step}×${step} neighbours`,
-      tile: (step: string) => `every ${step} units`,
+      tile: (step: string) => `units ${step} apart`,
       all: "one for all",
     },
     waysShort: {
       own: "one each",
       block: (step: string) => `${step}×${step}`,
-      tile: (step: string) => `every ${step}`,
+      tile: (step: string) => `${step} apart`,
       all: "one for all",
     },
     blockSide: "side of a block",
     tileStep: "spacing",
-    count: (kernels: Said, taps: Said, weights: Said): Said => (
+    count: (kernels: Said, taps: Said, weights: string): Said => (
       <>
-        {kernels} × {taps} = <strong>{weights}</strong> weights
+        {kernels} × {taps} = <strong class="number">{weights}</strong> {weights === "1" ? "weight" : "weights"}
       </>
     ),
     kernelsCounted: (many: string) => (many === "1" ? "1 kernel" : `${many} kernels`),
@@ -209,7 +209,7 @@ export const text = words("sharing", {
 
     who: "谁和谁共用卷积核",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `每个方格是${scale === "1" ? "一个单元" : ` ${scale}×${scale} 个单元，颜色取其中第一个的`}；颜色相同的单元用同一个核。${
+      `每个方格${scale === "1" ? "是一个单元" : `代表 ${scale}×${scale} 个单元，画的是其中第一个`}；颜色相同的用同一个核。${
         rows === allRows && columns === allColumns ? `画出了全部 ${allRows}×${allColumns} 个` : `只画出 ${allRows}×${allColumns} 个中最前面的 ${rows}×${columns} 个`
       }。指向一个单元，或用方向键选择，看还有谁用它的核。`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
@@ -228,20 +228,20 @@ export const text = words("sharing", {
     ways: {
       own: "各有一个核",
       block: (step: string) => `相邻 ${step}×${step} 个共用`,
-      tile: (step: string) => `每隔 ${step} 个重复`,
+      tile: (step: string) => `相距 ${step} 的共用`,
       all: "全体共用一个",
     },
     waysShort: {
       own: "各有一个",
       block: (step: string) => `${step}×${step}`,
-      tile: (step: string) => `每隔 ${step}`,
+      tile: (step: string) => `相距 ${step}`,
       all: "共用一个",
     },
     blockSide: "块的边长",
     tileStep: "间隔",
-    count: (kernels: Said, taps: Said, weights: Said): Said => (
+    count: (kernels: Said, taps: Said, weights: string): Said => (
       <>
-        {kernels} × {taps} = <strong>{weights}</strong> 个权值
+        {kernels} × {taps} = <strong class="number">{weights}</strong> 个权值
       </>
     ),
     kernelsCounted: (many: string) => `${many} 个核`,

@@ -28,6 +28,17 @@ function choose(row: number, column: number, { rowsDrawn, columnsDrawn }: Plane)
   position.value = { row: within(row, rowsDrawn), column: within(column, columnsDrawn) };
 }
 
+/** The cells of each kernel as one path, and the first of them. */
+function squares({ columns, kernels }: Plane, cell: number): Map<number, { path: string; first: number }> {
+  const found = new Map<number, { path: string; first: number }>();
+  kernels.forEach((kernel, k) => {
+    const { path, first } = found.get(kernel) ?? { path: "", first: k };
+    const square = `M${(k % columns) * cell} ${TOP + Math.floor(k / columns) * cell}h${cell}v${cell}h${-cell}z`;
+    found.set(kernel, { path: path + square, first });
+  });
+  return found;
+}
+
 /** Lines between cells that do not have the same kernel. */
 function borders({ rows, columns, kernels }: Plane, cell: number): string {
   let path = "";
@@ -45,7 +56,7 @@ function Drawing({ drawn, width }: { drawn: Plane; width: number }): JSX.Element
   const t = text();
   const now = setting.value;
   const { row, column } = unit();
-  const { rows, columns, kernels, scale } = drawn;
+  const { rows, columns, scale } = drawn;
   const cell = cellOf(drawn, width);
   const name = kernelAt(now, row, column);
   const shares = (k: number) => kernelAt(now, Math.floor(k / columns) * scale, (k % columns) * scale) === name;
@@ -55,17 +66,8 @@ function Drawing({ drawn, width }: { drawn: Plane; width: number }): JSX.Element
       <text x={0} y={15} class="sharing-unit">
         {t.whoUnit(exact(row + 1), exact(column + 1), exact(sharers(now, row, column)))}
       </text>
-      {kernels.map((kernel, k) => (
-        <rect
-          key={k}
-          class="cell"
-          x={(k % columns) * cell}
-          y={TOP + Math.floor(k / columns) * cell}
-          width={cell}
-          height={cell}
-          fill={kernelColour(kernel, shade.value)}
-          fill-opacity={shares(k) ? 1 : 0.36}
-        />
+      {Array.from(squares(drawn, cell), ([kernel, { path, first }]) => (
+        <path key={kernel} class="cell" d={path} fill={kernelColour(kernel, shade.value)} fill-opacity={shares(first) ? 1 : 0.36} />
       ))}
       {cell >= 8 && <Grid class="sharing-units" rows={rows} columns={columns} y={TOP} cell={cell} />}
       <path class="sharing-borders" d={borders(drawn, cell)} />
