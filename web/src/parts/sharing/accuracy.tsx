@@ -10,6 +10,10 @@ import { text } from "./text";
 const ROW = 50;
 const NUMBERS = 150;
 
+/** A line from end to end, with a stroke across each. */
+const interval = (ends: readonly number[], length: number, y: number): string =>
+  `M${ends[0]! * length} ${y}H${ends[1]! * length}` + ends.map((end) => `M${end * length} ${y - 5}v10`).join("");
+
 export function Accuracy(): JSX.Element {
   const t = text();
   const rows = networks.sharing.map(({ share, kernels, weights, accuracy }) => ({
@@ -35,6 +39,7 @@ export function Accuracy(): JSX.Element {
               <text class="label" x={0} y={y + 15}>{label}</text>
               <rect class="sharing-whole" x={0} y={y + 22} width={length} height={16} />
               <rect class="bar" x={0} y={y + 22} width={length * accuracy.mean} height={16} />
+              <path class="sharing-interval" d={interval(accuracy.interval, length, y + 30)} />
               {accuracy.each.map((each, seed) => (
                 <circle key={seed} class="sharing-seed" cx={length * each} cy={y + 30} r={3} />
               ))}

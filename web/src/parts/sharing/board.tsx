@@ -92,20 +92,20 @@ function Drawing({ network, values, at }: { network: Placed; values: readonly nu
       </text>
       <Board network={network} x={boardX} y={boardY} place={place} />
       <rect
-        class="sharing-owner"
+        class="sharing-mark"
         x={boardX + (kernel % network.columns) * side + 1}
         y={boardY + Math.floor(kernel / network.columns) * side + 1}
         width={side - 2}
         height={side - 2}
       />
       {network.block > 1 && (
-        <rect class="sharing-here" x={boardX + column * place + 2} y={boardY + row * place + 2} width={place - 4} height={place - 4} />
+        <rect class="sharing-mark" x={boardX + column * place + 2} y={boardY + row * place + 2} width={place - 4} height={place - 4} />
       )}
 
       <text class="label" x={mapX} y={mapY - 10}>{t.answers}</text>
       <Cells values={values} columns={SIDE} x={mapX} y={mapY} cell={pixel} most={largest(values)} lines={false} />
       {grid(mapX, mapY)}
-      <rect class="sharing-here" x={mapX + column * pixel} y={mapY + row * pixel} width={pixel} height={pixel} />
+      <rect class="sharing-mark" x={mapX + column * pixel} y={mapY + row * pixel} width={pixel} height={pixel} />
     </g>
   );
 }

@@ -73,8 +73,8 @@ function Drawing({ at }: { at: Layout }): JSX.Element {
   const [x, y] = at.middle;
   const [mapX, mapY] = at.map;
   const across = 3 * tap + SIGN;
-  const box = (left: number, top: number, side: number) => (
-    <rect class="sharing-here" x={left} y={top} width={side} height={side} />
+  const box = (left: number, top: number, side: number, mark = "sharing-here") => (
+    <rect class={mark} x={left} y={top} width={side} height={side} />
   );
   return (
     <g>
@@ -111,7 +111,7 @@ function Drawing({ at }: { at: Layout }): JSX.Element {
 
       <text class="label" x={mapX} y={14}>{t.map}</text>
       <Cells values={map.map((value, k) => (k <= place ? value : undefined))} columns={SIDE} x={mapX} y={mapY} cell={cell} most={largest(map)} />
-      {box(mapX + column * cell, mapY + row * cell, cell)}
+      {box(mapX + column * cell, mapY + row * cell, cell, "sharing-mark")}
       {[at.image, at.map].map(([left, top], k) => (
         <rect key={k} class="sharing-drag" x={left} y={top} width={SIDE * cell} height={SIDE * cell} />
       ))}

@@ -37,7 +37,7 @@ export const text = words("sharing", {
     slidesSaid: (digit: number, kernel: string, row: number, column: number, sum: number, done: number) =>
       `A kernel of nine taps, ${kernel}, over the digit ${digit}. It is at row ${row}, column ${column}: the nine products sum to ${sum}. ${done} of 64 places of the map are filled.`,
     slidesFrame: "Move the kernel with the arrow keys",
-    image: "image",
+    image: "image, zeros around it",
     under: "pixels",
     taps: "taps",
     products: "products",
@@ -109,7 +109,7 @@ export const text = words("sharing", {
     boardCaption: (kernels: number, weights: number): string =>
       `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units. Orange taps answer to ink, blue ones to its absence. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
     boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
-      `${kernels} trained kernels in their places on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
+      `${kernels === 1 ? "One trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
     sees: "what the unit sees",
     answers: "what all units answer",
@@ -120,7 +120,8 @@ export const text = words("sharing", {
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
         The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the number
-        their mean, in brackets the lowest and the highest. Made by <code>{command}</code>.
+        their mean, in brackets the lowest and the highest. The line is the 95 % interval for that many images (Wilson).
+        Made by <code>{command}</code>.
       </>
     ),
     accuracyRow: (kernels: number, weights: number) => `${kernels === 1 ? "1 kernel" : `${kernels} kernels`}, ${weights} weights`,
@@ -136,7 +137,7 @@ export const text = words("sharing", {
     movingIdea:
       "One kernel gives something in return: what it finds, it finds wherever it is. Move the digit by a pixel, and the map is the same map, moved by a pixel (translation equivariance). With a kernel for each place, the moved digit meets other kernels, and the map becomes a different one.",
     movingSaid: (by: string, one: string, each: string) =>
-      `The digit ${by}. Largest difference between the new map and the old map moved along: ${one} with one kernel, ${each} with a kernel each.`,
+      `The digit, ${by}. Largest difference between the new map and the old map moved along: ${one} with one kernel, ${each} with a kernel each.`,
     movingCaption:
       "Right: the new map less the old one moved along; nothing there means that the map only moved. Grey: came in at the edge, nothing to compare. Ink that is pushed out of the image is gone, for both.",
     before: "before",
@@ -174,7 +175,7 @@ export const text = words("sharing", {
     ),
     idea: ({ connections, taps }: Counts): Said => (
       <>
-        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。这些和排成一张图，标出哪里出现了它要找的图案。连接仍是{" "}
+        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。所得的和排成一张图，标出哪里出现了它要找的图案。连接仍是{" "}
         {connections} 条，权值只剩 {taps} 个。
       </>
     ),
@@ -188,7 +189,7 @@ export const text = words("sharing", {
     slidesSaid: (digit: number, kernel: string, row: number, column: number, sum: number, done: number) =>
       `九个权值的卷积核（${kernel}）滑过数字 ${digit}。现在位于第 ${row} 行第 ${column} 列，九个乘积之和为 ${sum}。输出图的 64 个位置已填 ${done} 个。`,
     slidesFrame: "用方向键移动卷积核",
-    image: "图像",
+    image: "图像，四周补零",
     under: "像素",
     taps: "权值",
     products: "乘积",
@@ -228,7 +229,7 @@ export const text = words("sharing", {
     ways: {
       own: "各有一个核",
       block: (step: string) => `相邻 ${step}×${step} 个共用`,
-      tile: (step: string) => `相距 ${step} 的共用`,
+      tile: (step: string) => `相距 ${step} 的单元共用`,
       all: "全体共用一个",
     },
     waysShort: {
@@ -265,14 +266,14 @@ export const text = words("sharing", {
     accuracy: "认对的数字",
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
-        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；数字是平均值，括号里是最低和最高。由{" "}
+        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95 % 置信区间（Wilson）。由{" "}
         <code>{command}</code> 得出。
       </>
     ),
     accuracyRow: (kernels: number, weights: number) => `${kernels} 个核，${weights} 个权值`,
     accuracySaid: (rows: string) => `测试正确率：${rows}。`,
     chosen:
-      "这个例子是为了显出损失而挑的，并不是常见的网络：它只有一张输出图，后面那一层只知道图上四个角各自的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
+      "这个例子是为了显出损失而挑的，并不是常见的网络：它只有一张输出图，图分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
     elsewhere: (local: string, shared: string): string =>
       `通常的网络有好几张输出图，每张图一个核，后面的层也看得到每个单元。有八张图时（见第六部分），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
     matters:

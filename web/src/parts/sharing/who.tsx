@@ -72,7 +72,7 @@ function Drawing({ drawn, width }: { drawn: Plane; width: number }): JSX.Element
       {cell >= 8 && <Grid class="sharing-units" rows={rows} columns={columns} y={TOP} cell={cell} />}
       <path class="sharing-borders" d={borders(drawn, cell)} />
       {at.row < rows && at.column < columns && (
-        <rect class="sharing-chosen" x={at.column * cell + 1} y={TOP + at.row * cell + 1} width={cell - 2} height={cell - 2} />
+        <rect class="sharing-mark" x={at.column * cell + 1} y={TOP + at.row * cell + 1} width={cell - 2} height={cell - 2} />
       )}
     </g>
   );
