@@ -80,7 +80,7 @@ export function Moving(): JSX.Element {
                 return (
                   <g key={k}>
                     <text class="sharing-unit" x={0} y={y - 8}>{name}</text>
-                    <text class="label" x={2 * across} y={y - 8}>{`${t.difference}${t.colon}${t.differs(shown(found.most))}`}</text>
+                    <text class="label" x={2 * across} y={y - 8}>{`${cell < 16 ? "" : t.difference + t.colon}${t.differs(shown(found.most))}`}</text>
                     {[found.before, found.after, found.difference].map((values, column) => (
                       <g key={column}>
                         <rect class="sharing-unknown" x={column * across} y={y} width={SIDE * cell} height={SIDE * cell} />

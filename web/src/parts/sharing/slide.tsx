@@ -31,7 +31,7 @@ interface Layout {
 /** Three in a row where there is room, else the products below the image and the map. */
 function layout(width: number): Layout {
   const wide = width >= 640;
-  const tap = 28;
+  const tap = 30;
   const middle = 9 * tap + 2 * SIGN;
   const room = wide ? width - middle - 2 * GAP : width - GAP;
   const cell = Math.max(8, Math.min(28, Math.floor(room / (2 * SIDE + 2))));

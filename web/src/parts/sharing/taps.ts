@@ -11,7 +11,8 @@ export const KNOWN: Readonly<Record<Name, Taps>> = {
   blur: [1, 1, 1, 1, 1, 1, 1, 1, 1],
 };
 
-export const LARGEST_TAP = 9;
+/** So that a product, up to 16 times this, is two digits. */
+export const LARGEST_TAP = 6;
 
 /** The known kernel with these taps. */
 export const nameOf = (taps: Taps): Name | undefined => NAMES.find((name) => KNOWN[name].every((tap, k) => tap === taps[k]));
@@ -23,5 +24,5 @@ export function tapsFrom(text: string): Taps | undefined {
   const name = NAMES.find((known) => known === text);
   if (name) return KNOWN[name];
   const taps = text.split("_");
-  return taps.length === 9 && taps.every((tap) => /^(0|-?[1-9])$/.test(tap)) ? taps.map(Number) : undefined;
+  return taps.length === 9 && taps.every((tap) => /^(0|-?[1-6])$/.test(tap)) ? taps.map(Number) : undefined;
 }

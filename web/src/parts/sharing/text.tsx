@@ -107,7 +107,7 @@ export const text = words("sharing", {
       "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels their 64 units have.",
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units. Orange taps answer to ink, blue ones to its absence. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
+      `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
     boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
       `${kernels === 1 ? "One trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
@@ -146,7 +146,7 @@ export const text = words("sharing", {
     colon: ": ",
     oneKernel: "one kernel",
     kernelEach: "a kernel each",
-    differs: (value: string) => (value === "0" ? "none" : `up to ${value}`),
+    differs: (value: string): string => (value === "0" ? "none" : `up to ${value}`),
     left: "← one pixel left",
     right: "one pixel right →",
     movedBy: (by: number) =>
@@ -254,7 +254,7 @@ export const text = words("sharing", {
       "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯，正中间找横。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于 64 个单元一共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "64 个单元全用这一个 3×3 的核" : `64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值看到墨迹加分，蓝色的减分。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
+      `${kernels === 1 ? "64 个单元全用这一个 3×3 的核" : `64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
     boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
       `8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
