@@ -69,8 +69,8 @@ export const text = words("sharing", {
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
       `Sharing: ${way}. The unit in row ${row}, column ${column} ${sharers === "1" ? "has a kernel of its own" : `shares its kernel with ${sharers} units, itself included`}.`,
     whoFrame: "Choose a unit with the arrow keys",
-    whoUnit: (row: string, column: string, sharers: string) =>
-      sharers === "1" ? `row ${row}, column ${column}: its own kernel` : `row ${row}, column ${column}: ${sharers} units, one kernel`,
+    whoUnit: (row: string, column: string) => `row ${row}, column ${column}`,
+    whoShares: (sharers: string) => (sharers === "1" ? "has a kernel of its own" : `one of ${sharers} units with this kernel`),
     weights: "What is left of the weights",
     weightsCaption: (first: string, last: string): string =>
       `Weights of the layer for each way to share, from ${first} to ${last}. Each step along a bar of the same length is the same factor (a logarithmic scale). Choose a bar, or use the slider.`,
@@ -216,8 +216,8 @@ export const text = words("sharing", {
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
       `共享方式：${way}。第 ${row} 行第 ${column} 列的单元${sharers === "1" ? "有自己的核" : `所用的核由 ${sharers} 个单元共用（含它自己）`}。`,
     whoFrame: "用方向键选择单元",
-    whoUnit: (row: string, column: string, sharers: string) =>
-      sharers === "1" ? `第 ${row} 行第 ${column} 列：自己的核` : `第 ${row} 行第 ${column} 列：${sharers} 个单元共用一个核`,
+    whoUnit: (row: string, column: string) => `第 ${row} 行第 ${column} 列`,
+    whoShares: (sharers: string) => (sharers === "1" ? "有自己的核" : `${sharers} 个单元共用这个核`),
     weights: "还剩多少权值",
     weightsCaption: (first: string, last: string): string =>
       `各种共享方式下这一层的权值数，从 ${first} 到 ${last}。条形按对数刻度画：每多出同样一段，就多同样的倍数。可以点选一条，也可以用滑块。`,

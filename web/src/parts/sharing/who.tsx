@@ -11,7 +11,7 @@ import { position, type Place } from "./state";
 import { text } from "./text";
 import { wayText } from "./ways";
 
-const TOP = 26;
+const TOP = 46;
 const LARGEST_CELL = 40;
 
 const cellOf = ({ rows, columns }: Plane, width: number) => Math.min(LARGEST_CELL, Math.max(4, Math.floor(width / Math.max(rows, columns, 8))));
@@ -64,7 +64,10 @@ function Drawing({ drawn, width }: { drawn: Plane; width: number }): JSX.Element
   return (
     <g>
       <text x={0} y={15} class="sharing-unit">
-        {t.whoUnit(exact(row + 1), exact(column + 1), exact(sharers(now, row, column)))}
+        {t.whoUnit(exact(row + 1), exact(column + 1))}
+      </text>
+      <text x={0} y={34}>
+        {t.whoShares(exact(sharers(now, row, column)))}
       </text>
       {Array.from(squares(drawn, cell), ([kernel, { path, first }]) => (
         <path key={kernel} class="cell" d={path} fill={kernelColour(kernel, shade.value)} fill-opacity={shares(first) ? 1 : 0.36} />
