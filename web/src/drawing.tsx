@@ -20,8 +20,8 @@ export function Pixels(props: {
           class="pixel"
           x={(k % columns) * cell}
           y={Math.floor(k / columns) * cell}
-          width={cell + 0.5}
-          height={cell + 0.5}
+          width={cell}
+          height={cell}
           style={{ fillOpacity: value }}
         />
       ))}

@@ -1,9 +1,59 @@
+import type { JSX } from "preact";
+import { exact, Power, short, times } from "../../numbers";
 import type { Part } from "../../part";
-import { words } from "../../words";
+import { account, setting } from "../../state";
+import { Accuracy, Elsewhere } from "./accuracy";
+import { Trained } from "./board";
+import { Moving } from "./moving";
+import { Slide } from "./slide";
+import { text } from "./text";
+import { WayControls } from "./ways";
+import { Weights } from "./weights";
+import { Who } from "./who";
 
-const text = words("sharing", {
-  en: { title: "Weight sharing: one kernel for all places" },
-  zh: { title: "权值共享：所有位置共用一个卷积核" },
-});
+/** Kernels × taps = weights, for the setting chosen. */
+function Count(): JSX.Element {
+  const t = text();
+  const { kernels, weights, connections } = account.value;
+  const { kernel } = setting.value;
+  return (
+    <p class="sharing-count" aria-live="polite">
+      {t.count(t.kernelsCounted(exact(kernels)), <span class="number">{kernel}×{kernel}</span>, exact(weights))}
+      <br />
+      <span class="quiet small">{t.factor(times(connections, weights))}</span>
+    </p>
+  );
+}
 
-export const sharing: Part = { id: "sharing", title: () => text().title, View: () => <p>…</p> };
+function View(): JSX.Element {
+  const t = text();
+  const { units, connections, shared, weights } = account.value;
+  const counts = { units: <Power value={units} />, connections: <Power value={connections} />, taps: short(shared) };
+  return (
+    <>
+      <p>{t.problem(counts)}</p>
+      <p>{t.idea(counts)}</p>
+      <Slide />
+      <p>{t.between}</p>
+      <WayControls />
+      <Count />
+      <div class="side-by-side">
+        <Who />
+        <Weights />
+      </div>
+      <h3 class="sharing-heading">{t.lost}</h3>
+      <p>{t.lostIdea}</p>
+      <Trained />
+      <Accuracy />
+      <p>{t.chosen}</p>
+      <Elsewhere />
+      <p>{t.matters}</p>
+      <p>{t.movingIdea}</p>
+      <Moving />
+      <p>{t.saved(<Power value={connections} />, <Power value={weights} />, times(connections, weights))}</p>
+      <p>{t.given}</p>
+    </>
+  );
+}
+
+export const sharing: Part = { id: "sharing", title: () => text().title, View };

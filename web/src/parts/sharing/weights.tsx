@@ -1,0 +1,57 @@
+// How many weights each way to share leaves: a bar each, on a logarithmic scale.
+
+import { scaleLog } from "d3-scale";
+import type { JSX } from "preact";
+import { accountOf } from "../../account";
+import { Figure, placeIn } from "../../figure";
+import { exact, short } from "../../numbers";
+import { change, setting } from "../../state";
+import { text } from "./text";
+import { chosenWay, ways, wayText } from "./ways";
+
+const ROW = 26;
+const LABEL = 92;
+const NUMBER = 78;
+
+export function Weights(): JSX.Element {
+  const t = text();
+  const all = ways();
+  const chosen = chosenWay(all);
+  const rows = all.map((share) => ({ share, weights: accountOf({ ...setting.value, share }).weights }));
+  const most = Math.max(10, Number(rows[0]!.weights));
+  return (
+    <Figure
+      name="sharing-weights"
+      title={t.weights}
+      description={t.weightsSaid(rows.map(({ share, weights }) => `${wayText(share)} ${exact(weights)}`).join(", "))}
+      caption={t.weightsCaption(exact(rows[0]!.weights), exact(rows[rows.length - 1]!.weights))}
+      height={() => rows.length * ROW + 2}
+      frame={{
+        class: "frame sharing-bars",
+        onClick: (event: JSX.TargetedMouseEvent<HTMLDivElement>) => {
+          const row = rows[Math.floor(placeIn(event)[1] / ROW)];
+          if (row) change({ share: row.share });
+        },
+      }}
+    >
+      {(width) => {
+        const length = scaleLog([1, most], [2, Math.max(2, width - LABEL - NUMBER)]);
+        return rows.map(({ share, weights }, k) => {
+          const bar = length(Number(weights));
+          return (
+            <g key={k} class={k === chosen ? "sharing-way chosen" : "sharing-way"}>
+              <rect class="back" x={0} y={k * ROW + 1} width={width} height={ROW - 2} />
+              <text x={LABEL - 8} y={k * ROW + ROW / 2} text-anchor="end" dominant-baseline="central">
+                {wayText(share, "waysShort")}
+              </text>
+              <rect class="bar" x={LABEL} y={k * ROW + 5} width={bar} height={ROW - 10} />
+              <text x={LABEL + bar + 6} y={k * ROW + ROW / 2} dominant-baseline="central">
+                {short(weights)}
+              </text>
+            </g>
+          );
+        });
+      }}
+    </Figure>
+  );
+}
