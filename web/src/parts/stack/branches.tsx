@@ -1,7 +1,7 @@
 // Two paths over the same pixels that meet in one unit, and what comes of many such blocks in a row.
 
 import type { JSX } from "preact";
-import { Choice, Controls, Slider } from "../../controls";
+import { Button, Controls, Slider } from "../../controls";
 import { Figure } from "../../figure";
 import { exact } from "../../numbers";
 import { coneOf, fieldOf, routesOf, unionOf, type Layer, type Range } from "./stack";
@@ -196,18 +196,20 @@ function Stream(): JSX.Element {
 export function Branching(): JSX.Element {
   const t = text();
   const now = branchesText(branches.value);
-  const known = BRANCHES.find((name) => name === now);
   return (
     <>
       <Controls>
-        <Choice
-          label={t.branchesChoice}
-          value={known ?? now}
-          options={BRANCHES.map((name) => [name, t.branchNames[name]] as const)}
-          onChange={(name) => {
-            branches.value = branchesFrom(name)!;
-          }}
-        />
+        {BRANCHES.map((name) => (
+          <Button
+            key={name}
+            pressed={name === now}
+            onClick={() => {
+              branches.value = branchesFrom(name)!;
+            }}
+          >
+            {t.branchNames[name]}
+          </Button>
+        ))}
       </Controls>
       <Meeting />
       <p>{t.stream}</p>

@@ -4,11 +4,14 @@ import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
 import { Controls, Slider } from "../../controls";
 import { Figure } from "../../figure";
-import { exact, percent, short } from "../../numbers";
+import { exact, percent as percentOf, short } from "../../numbers";
 import { shade } from "../../state";
 import { fieldOf, middleOf, pathCounts, stackText, sum, type Range } from "./stack";
 import { counted, layers, mostRounds, rounds, WIDEST_COUNTED } from "./state";
 import { text } from "./words";
+
+/** A percentage that no line breaks. */
+const percent = (fraction: number) => percentOf(fraction).replace(" ", "\u00a0");
 
 /** How the counts are spread over the field. */
 interface Spread {

@@ -79,8 +79,7 @@ export const text = words("stack", {
     branchesHead: "Branches",
     branchesIntro:
       "Paths may part and meet again, as in Inception or in a residual block, where one of them carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. As long as the windows are centred, the short path’s field lies inside the long one’s, and the union is the long one’s.",
-    branchesChoice: "the two paths",
-    branchNames: { "3-3.skip": "3×3–3×3 and skip", "3-3.1": "3×3–3×3 and 1×1", "5.3": "5×5 and 3×3" } as Record<string, string>,
+    branchNames: { "3-3.skip": "3×3–3×3 and skip", "3-3.1": "3×3–3×3 and 1×1", "5.3": "5×5 and 3×3" },
     branchesTitle: "Two paths that meet",
     path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "skip"),
     pathName: (path: string, size: number, wide: boolean) => (wide ? `${path}: ${plural(size, "pixel", "pixels")} wide` : `${path}: ${size} px`),
@@ -212,8 +211,7 @@ export const text = words("stack", {
     branchesHead: "分支",
     branchesIntro:
       "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条路径把输入原样绕过中间各层。汇合处的单元，凡是任何一条路径看得到的，它都看得到：感受野是各条路径的并集。只要窗口都居中，短路径的感受野就落在长路径的里面，并集就等于长路径的感受野。",
-    branchesChoice: "两条路径",
-    branchNames: { "3-3.skip": "3×3–3×3 与直连", "3-3.1": "3×3–3×3 与 1×1", "5.3": "5×5 与 3×3" } as Record<string, string>,
+    branchNames: { "3-3.skip": "3×3–3×3 与直连", "3-3.1": "3×3–3×3 与 1×1", "5.3": "5×5 与 3×3" },
     branchesTitle: "两条路径汇合",
     path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "直连"),
     pathName: (path: string, size: number, wide: boolean) => (wide ? `${path}：宽 ${size} 像素` : `${path}：${size} 像素`),
