@@ -112,7 +112,7 @@ export function said(): string {
     exact(stop - 1),
     exact(stop - start),
     theory > stop - start ? exact(theory - (stop - start)) : "",
-    theory,
+    exact(theory),
   );
 }
 

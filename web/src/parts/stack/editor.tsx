@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button, Controls } from "../../controls";
-import { exact } from "../../numbers";
+import { exact, short } from "../../numbers";
 import { LARGEST_STRIDE, LARGEST_WINDOW, MOST_LAYERS, stackText } from "./stack";
 import { addLayer, changeLayer, fields, layers, PRESETS, removeLayer } from "./state";
 import { text } from "./words";
@@ -37,6 +37,9 @@ function Cell(props: { label: string; value: number; high: number; onChange: (va
   );
 }
 
+/** Exact as far as a column on a narrow screen has room. */
+const narrow = (value: number): string => (value < 1_000_000 ? exact(value) : short(value));
+
 export function Presets(): JSX.Element {
   const t = text();
   const now = stackText(layers.value);
@@ -62,63 +65,65 @@ export function Editor(): JSX.Element {
   const list = layers.value;
   return (
     <>
-      <table class="stack-table">
-        <caption class="heard">{t.tableCaption}</caption>
-        <thead>
-          <tr>
-            <th scope="col">
-              <span class="heard">{t.layer}</span>
-            </th>
-            <th scope="col">{t.kind}</th>
-            <th scope="col">{t.window}</th>
-            <th scope="col">{t.stride}</th>
-            <th scope="col" class="num">
-              {t.field}
-            </th>
-            <th scope="col" class="num">
-              {t.apart}
-            </th>
-            <th>
-              <span class="heard">{t.removal}</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {list.map(({ kind, window, stride }, k) => (
-            <tr key={k}>
-              <th scope="row">{k + 1}</th>
-              <td>
-                <select
-                  class={kind}
-                  aria-label={t.kindOf(k + 1)}
-                  value={kind}
-                  onChange={(event) => {
-                    const kind = event.currentTarget.value === "pool" ? "pool" : "conv";
-                    // The usual layer of each kind: a pool steps by its window, a convolution by one.
-                    changeLayer(k, kind === "pool" ? { kind, window: 2, stride: 2 } : { kind, window: 3, stride: 1 });
-                  }}
-                >
-                  <option value="conv">{t.conv}</option>
-                  <option value="pool">{t.pool}</option>
-                </select>
-              </td>
-              <td>
-                <Cell label={t.windowOf(k + 1)} value={window} high={LARGEST_WINDOW} onChange={(window) => changeLayer(k, { window })} />
-              </td>
-              <td>
-                <Cell label={t.strideOf(k + 1)} value={stride} high={LARGEST_STRIDE} onChange={(stride) => changeLayer(k, { stride })} />
-              </td>
-              <td class="num stack-field">{exact(fields.value[k + 1]!.size)}</td>
-              <td class="num">{exact(fields.value[k + 1]!.stride)}</td>
-              <td>
-                <button type="button" class="button" aria-label={t.remove(k + 1)} disabled={list.length === 1} onClick={() => removeLayer(k)}>
-                  ×
-                </button>
-              </td>
+      <div class="scroll">
+        <table class="stack-table">
+          <caption class="heard">{t.tableCaption}</caption>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span class="heard">{t.layer}</span>
+              </th>
+              <th scope="col">{t.kind}</th>
+              <th scope="col">{t.window}</th>
+              <th scope="col">{t.stride}</th>
+              <th scope="col" class="num">
+                {t.field}
+              </th>
+              <th scope="col" class="num">
+                {t.apart}
+              </th>
+              <th>
+                <span class="heard">{t.removal}</span>
+              </th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {list.map(({ kind, window, stride }, k) => (
+              <tr key={k}>
+                <th scope="row">{k + 1}</th>
+                <td>
+                  <select
+                    class={kind}
+                    aria-label={t.kindOf(k + 1)}
+                    value={kind}
+                    onChange={(event) => {
+                      const kind = event.currentTarget.value === "pool" ? "pool" : "conv";
+                      // The usual layer of each kind: a pool steps by its window, a convolution by one.
+                      changeLayer(k, kind === "pool" ? { kind, window: 2, stride: 2 } : { kind, window: 3, stride: 1 });
+                    }}
+                  >
+                    <option value="conv">{t.conv}</option>
+                    <option value="pool">{t.pool}</option>
+                  </select>
+                </td>
+                <td>
+                  <Cell label={t.windowOf(k + 1)} value={window} high={LARGEST_WINDOW} onChange={(window) => changeLayer(k, { window })} />
+                </td>
+                <td>
+                  <Cell label={t.strideOf(k + 1)} value={stride} high={LARGEST_STRIDE} onChange={(stride) => changeLayer(k, { stride })} />
+                </td>
+                <td class="num stack-field">{narrow(fields.value[k + 1]!.size)}</td>
+                <td class="num">{narrow(fields.value[k + 1]!.stride)}</td>
+                <td>
+                  <button type="button" class="button" aria-label={t.remove(k + 1)} disabled={list.length === 1} onClick={() => removeLayer(k)}>
+                    ×
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
       <Controls>
         <button type="button" class="button" disabled={list.length >= MOST_LAYERS} onClick={addLayer}>
           {t.add}

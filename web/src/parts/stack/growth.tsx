@@ -31,6 +31,7 @@ const repeated = (list: readonly Layer[], many: number): readonly Layer[] =>
 
 const LEFT = 52;
 const RIGHT = 14;
+const TOP = 30;
 const BOTTOM = 42;
 
 export function Growth(): JSX.Element {
@@ -53,7 +54,12 @@ export function Growth(): JSX.Element {
       >
         {(wide, tall) => {
           const x = scaleLinear([0, shown], [LEFT, wide - RIGHT]);
-          const y = scaleLog([1, Math.max(all * 1.6, 10)], [tall - BOTTOM, 8]).clamp(true);
+          const log = scaleLog([1, Math.max(all, 10)], [tall - BOTTOM, TOP]);
+          // The last layer may see more than there is; what is far above the image stays in the drawing.
+          const y = (value: number) => Math.max(log(value), 8);
+          const rings = ways.flatMap(({ reach }) => (reach && reach.layers <= shown ? [x(reach.layers)] : []));
+          const places = [LEFT + 6, (LEFT + wide) / 2 - 50, wide - RIGHT - 110];
+          const nameAt = places.find((place) => rings.every((ring) => ring < place - 8 || ring > place + 110)) ?? LEFT + 6;
           const powers = Array.from({ length: 6 }, (_, k) => 10 ** k).filter((value) => value <= Math.max(all, 10) && (value <= all * 0.6 || value > all));
           const steps = Math.ceil(shown / (wide < 560 ? 6 : 12));
           return (
@@ -70,7 +76,7 @@ export function Growth(): JSX.Element {
               <text class="label" x={LEFT - 8} y={y(all) + 4.5} text-anchor="end">
                 {short(all)}
               </text>
-              <text class="stack-whole-name" x={LEFT + 6} y={y(all) - 7}>
+              <text class="stack-whole-name" x={nameAt} y={y(all) - 7}>
                 {t.wholeImage}
               </text>
               {Array.from({ length: Math.floor(shown / steps) + 1 }, (_, k) => (
@@ -83,12 +89,12 @@ export function Growth(): JSX.Element {
               </text>
               {ways.map(({ name, layers: list, reach }) => {
                 const many = Math.min(shown, reach?.layers ?? shown);
-                const places = fieldsOf(repeated(list, many)).map(({ size }, k) => `${x(k).toFixed(1)} ${y(size).toFixed(1)}`);
-                const last = places[places.length - 1]!.split(" ").map(Number);
+                const points = fieldsOf(repeated(list, many)).map(({ size }, k) => `${x(k).toFixed(1)} ${y(size).toFixed(1)}`);
+                const last = points[points.length - 1]!.split(" ").map(Number);
                 return (
                   <g key={name} class={`stack-way ${name}`}>
-                    <path class="stack-line" d={`M${places.join("L")}`} />
-                    <path class="stack-dots" d={places.map((place) => `M${place}h.01`).join("")} />
+                    <path class="stack-line" d={`M${points.join("L")}`} />
+                    <path class="stack-dots" d={points.map((point) => `M${point}h.01`).join("")} />
                     {reach && reach.layers <= shown && <circle class="stack-end" cx={last[0]} cy={last[1]} r={5} />}
                   </g>
                 );
@@ -131,6 +137,7 @@ export function Growth(): JSX.Element {
           </tr>
         </tbody>
       </table>
+      <p>{t.growthFormula(exact(all), exact(ways[0]!.reach!.layers))}</p>
     </>
   );
 }

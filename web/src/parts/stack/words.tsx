@@ -40,11 +40,11 @@ export const text = words("stack", {
     coneKeys: "Layers from the side. Left and right choose a unit of the layer, up and down another layer.",
     coneDescription: (many: number, pixels: string) => `${plural(many, "layer", "layers")} over a row of ${pixels} pixels.`,
     nothing: "The first layer’s window does not fit this image: there is no unit to choose.",
-    sees: (layer: number, position: string, first: string, last: string, wide: string, cut: string, size: number) =>
+    sees: (layer: number, position: string, first: string, last: string, wide: string, cut: string, size: string) =>
       (first === last
-        ? `Unit ${position} of layer ${layer} sees pixel ${first}, and no other`
+        ? `Unit ${position} of layer ${layer} sees pixel ${first} alone`
         : `Unit ${position} of layer ${layer} sees pixels ${first} to ${last}, ${wide} wide`) +
-      (cut ? `; ${cut} more of its ${size} lie outside the image.` : "."),
+      (cut ? `: the other ${cut} of its ${size} lie outside the image.` : "."),
     tooSmall: (layer: number, units: string) => `Layer ${layer} has no unit: its window does not fit the ${units} units below.`,
     pixels: "pixels",
     rowName: (layer: number, { kind, window, stride }: Layer, wide: boolean) => {
@@ -76,6 +76,12 @@ export const text = words("stack", {
     denseUnit: "one dense unit instead",
     never: "never",
     weightsNote: "Weights of one channel in two dimensions: k² a convolution, none for pooling. The dense unit has one for every pixel.",
+    growthFormula: (side: string, many: string) => (
+      <>
+        In formulas: <i>n</i> layers of 3×3 see 1 + 2<i>n</i> pixels, so {side} pixels take ({side} − 1) ÷ 2, rounded up: {many}. <i>m</i>{" "}
+        rounds of 3×3 and a pool see 3·2<sup><i>m</i></sup> − 2.
+      </>
+    ),
     branchesHead: "Branches",
     branchesIntro:
       "Paths may part and meet again, as in Inception or in a residual block, where one of them carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. As long as the windows are centred, the short path’s field lies inside the long one’s, and the union is the long one’s.",
@@ -172,11 +178,11 @@ export const text = words("stack", {
     coneKeys: "各层的侧视图。左右键选同一层的单元，上下键换层。",
     coneDescription: (many: number, pixels: string) => `一行 ${pixels} 个像素，上面叠着 ${many} 层。`,
     nothing: "第一层的窗口比图像还大，没有单元可选。",
-    sees: (layer: number, position: string, first: string, last: string, wide: string, cut: string, size: number) =>
+    sees: (layer: number, position: string, first: string, last: string, wide: string, cut: string, size: string) =>
       (first === last
         ? `第 ${layer} 层的 ${position} 号单元只看到第 ${first} 号像素`
         : `第 ${layer} 层的 ${position} 号单元看到第 ${first} 到 ${last} 号像素，宽 ${wide}`) +
-      (cut ? `；感受野宽 ${size}，另有 ${cut} 个落在图像之外。` : "。"),
+      (cut ? `；感受野宽 ${size}，其余 ${cut} 个落在图像之外。` : "。"),
     tooSmall: (layer: number, units: string) => `第 ${layer} 层没有单元：下面只剩 ${units} 个单元，放不下它的窗口。`,
     pixels: "像素",
     rowName: (layer: number, { kind, window, stride }: Layer, wide: boolean) => {
@@ -208,6 +214,12 @@ export const text = words("stack", {
     denseUnit: "换成一个全连接单元",
     never: "永远不够",
     weightsNote: "权值按二维、一个通道计：每个卷积层 k² 个，池化没有权值。全连接单元每个像素一个权值。",
+    growthFormula: (side: string, many: string) => (
+      <>
+        写成公式：<i>n</i> 层 3×3 看到 1 + 2<i>n</i> 个像素，要看到 {side} 个，需 ({side} − 1) ÷ 2 层，向上取整得 {many}；3×3
+        加池化重复 <i>m</i> 轮，看到 3·2<sup><i>m</i></sup> − 2 个。
+      </>
+    ),
     branchesHead: "分支",
     branchesIntro:
       "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条路径把输入原样绕过中间各层。汇合处的单元，凡是任何一条路径看得到的，它都看得到：感受野是各条路径的并集。只要窗口都居中，短路径的感受野就落在长路径的里面，并集就等于长路径的感受野。",
