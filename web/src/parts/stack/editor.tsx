@@ -3,9 +3,9 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button, Controls } from "../../controls";
-import { exact, short } from "../../numbers";
+import { short } from "../../numbers";
 import { LARGEST_STRIDE, LARGEST_WINDOW, MOST_LAYERS, stackText } from "./stack";
-import { addLayer, changeLayer, fields, layers, PRESETS, removeLayer } from "./state";
+import { addLayer, changeLayer, chooseStack, fields, layers, PRESETS, removeLayer } from "./state";
 import { text } from "./words";
 
 /** A number in a cell; its column says what it is to eyes, its label to screen readers. */
@@ -37,9 +37,6 @@ function Cell(props: { label: string; value: number; high: number; onChange: (va
   );
 }
 
-/** Exact as far as a column on a narrow screen has room. */
-const narrow = (value: number): string => (value < 1_000_000 ? exact(value) : short(value));
-
 export function Presets(): JSX.Element {
   const t = text();
   const now = stackText(layers.value);
@@ -49,9 +46,7 @@ export function Presets(): JSX.Element {
         <Button
           key={preset.name}
           pressed={stackText(preset.layers) === now}
-          onClick={() => {
-            layers.value = preset.layers;
-          }}
+          onClick={() => chooseStack(preset.layers)}
         >
           {t.presets[preset.name]}
         </Button>
@@ -112,8 +107,8 @@ export function Editor(): JSX.Element {
                 <td>
                   <Cell label={t.strideOf(k + 1)} value={stride} high={LARGEST_STRIDE} onChange={(stride) => changeLayer(k, { stride })} />
                 </td>
-                <td class="num stack-field">{narrow(fields.value[k + 1]!.size)}</td>
-                <td class="num">{narrow(fields.value[k + 1]!.stride)}</td>
+                <td class="num stack-field">{short(fields.value[k + 1]!.size)}</td>
+                <td class="num">{short(fields.value[k + 1]!.stride)}</td>
                 <td>
                   <button type="button" class="button" aria-label={t.remove(k + 1)} disabled={list.length === 1} onClick={() => removeLayer(k)}>
                     ×

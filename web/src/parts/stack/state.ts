@@ -1,6 +1,6 @@
 // What is chosen in this part, kept in the address.
 
-import { computed } from "@preact/signals";
+import { batch, computed } from "@preact/signals";
 import { keptAs, wholeFrom } from "../../address";
 import { setting } from "../../state";
 import { fieldOf, fieldsOf, stackFrom, stackText, unitsOf, type Layer } from "./stack";
@@ -22,7 +22,15 @@ export function changeLayer(place: number, part: Partial<Layer>): void {
 }
 
 export function addLayer(): void {
-  layers.value = [...layers.peek(), { kind: "conv", window: 3, stride: 1 }];
+  chooseStack([...layers.peek(), { kind: "conv", window: 3, stride: 1 }]);
+}
+
+/** Another stack, with the unit in the middle of its top chosen. */
+export function chooseStack(list: readonly Layer[]): void {
+  batch(() => {
+    layers.value = list;
+    kept.value = null;
+  });
 }
 
 export function removeLayer(place: number): void {
