@@ -141,7 +141,14 @@ export function Cone(): JSX.Element {
       description={`${t.coneDescription(list.length, exact(drawn.value))} ${said()}`}
       caption={
         <>
-          <span role="status">{said()}</span> {cut && <span class="stack-cut">{t.tooSmall(units.value.length, exact(units.value[units.value.length - 1]!))}</span>}{" "}
+          <span class="stack-said" role="status">
+            {said()}
+          </span>
+          {cut && (
+            <span class="stack-said stack-cut">
+              {t.tooSmall(units.value.length, exact(units.value[units.value.length - 1]!))}
+            </span>
+          )}
           {t.coneCaption}
         </>
       }

@@ -123,7 +123,7 @@ export const text = words("stack", {
     whole: (size: string) => `the field: ${size} px`,
     heatTitle: "In two dimensions",
     heatDescription: (size: string, share: string, area: string) =>
-      `A field of ${size} by ${size} pixels, dark in the middle. The inner square is ${area} of its area and holds ${share} of the paths.`,
+      `A field of ${size} by ${size} pixels, strongest in the middle and faint at the edge. The inner square is ${area} of its area and holds ${share} of the paths.`,
     heatCaption: (share: string, area: string) => `The inner square holds ${share} of all paths on ${area} of the field’s area.`,
     four: (many: number, size: string, wide: string, more: number, moreSize: string, moreWide: string) =>
       `Four times the layers: from ${many} to ${more} the field grows from ${size} to ${moreSize} pixels, its middle only from ${wide} to ${moreWide}. The middle grows with the square root of the number of layers, the field with the number itself: the deeper the stack, the smaller the share that counts.`,
@@ -131,9 +131,9 @@ export const text = words("stack", {
       `The field of this stack is ${size} pixels wide; the page counts paths up to ${most}. Smaller strides or fewer layers bring it back.`,
     effectiveNote: (
       <>
-        A pixel’s paths are its influence where all weights are alike; with random weights the expected square of its influence falls
-        off in the same bell (Luo, Li, Urtasun and Zemel 2016). Pooling is counted as an average here; of a maximum only one path
-        passes. Training can widen the middle, but it starts out narrow.
+        A pixel’s paths are its influence where all weights are alike; in a stack of convolutions with random weights the expected
+        square of its influence falls off in the same bell (Luo, Li, Urtasun and Zemel 2016). Pooling is counted as an average here;
+        of a maximum only one path passes. Training can widen the middle, but it starts out narrow.
       </>
     ),
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
@@ -260,14 +260,14 @@ export const text = words("stack", {
     whole: (size: string) => `感受野：${size} 像素`,
     heatTitle: "二维的样子",
     heatDescription: (size: string, share: string, area: string) =>
-      `${size}×${size} 像素的感受野，中间深、四周浅。里面的方框占面积的 ${area}，却有 ${share} 的路径。`,
+      `${size}×${size} 像素的感受野，中间最强，越往外越弱。里面的方框占面积的 ${area}，却有 ${share} 的路径。`,
     heatCaption: (share: string, area: string) => `里面的方框只占感受野面积的 ${area}，却有 ${share} 的路径。`,
     four: (many: number, size: string, wide: string, more: number, moreSize: string, moreWide: string) =>
       `层数变成四倍，从 ${many} 层到 ${more} 层：感受野从 ${size} 增到 ${moreSize} 个像素，中间那段却只从 ${wide} 增到 ${moreWide}。感受野随层数增长，中间那段随层数的平方根增长：叠得越深，真正起作用的部分占得越少。`,
     tooWide: (size: string, most: string) => `这个组合的感受野宽 ${size} 个像素，页面最多数到 ${most}。步长小一些或者层数少一些就可以了。`,
     effectiveNote: (
       <>
-        如果所有权值都一样，路径数就是一个像素的影响力；如果权值随机，影响力平方的期望也按同样的钟形衰减（Luo、Li、Urtasun、Zemel
+        如果所有权值都一样，路径数就是一个像素的影响力；如果各层卷积的权值是随机的，影响力平方的期望也按同样的钟形衰减（Luo、Li、Urtasun、Zemel
         2016）。这里的池化按平均计；取最大值时只有一条路径通过。训练可以让中间那段变宽，但它起初是窄的。
       </>
     ),
