@@ -15,12 +15,14 @@ const WIDTH = 20;
 /** The black pixels of a typical image of the set. */
 const INK = 313;
 /** Half the widths of strokes that the set shows, in pixels of the bitmap. */
-const THINNEST = 1.5;
-const THICKEST = 3.5;
+const THINNEST = 2;
+const THICKEST = 4;
 /** Width may be stretched this many times more than height, so that a plain 1 stays a line. */
-const STRETCH = 2.5;
+const STRETCH = 3;
+/** The part of the ink's height that counts as its top, and as its bottom. */
+const BAND = 0.05;
 /** Slants up to this many columns a row are straightened. */
-const STEEPEST = 0.7;
+const STEEPEST = 1;
 
 export interface Reduced {
   /** 32 rows of 32 pixels, 0 or 1. */
@@ -61,28 +63,33 @@ function bitmapOf(strokes: readonly Stroke[]): Uint8Array {
 
 const ink = (bitmap: Uint8Array): number => bitmap.reduce((sum, black) => sum + black, 0);
 
-/** The strokes sheared sideways until their ink leans neither way. */
+/** The strokes sheared sideways until their top and their bottom begin at one column. */
 function straightened(strokes: readonly Stroke[]): Stroke[] {
   const slant = slantOf(strokes);
   return strokes.map((stroke) => stroke.map(([x, y]): Point => [x - slant * y, y]));
 }
 
-/** Columns that the ink moves for each row down: the slope of the line through its columns, by length of ink. */
+/** How far right the left end of the ink moves for each step down, from the top band of the ink to the bottom one. */
 function slantOf(strokes: readonly Stroke[]): number {
-  let [length, sumX, sumY, sumXY, sumYY] = [0, 0, 0, 0, 0];
-  for (const [[x1, y1], [x2, y2]] of segments(strokes)) {
-    const l = Math.hypot(x2 - x1, y2 - y1);
-    const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
-    length += l;
-    sumX += l * x;
-    sumY += l * y;
-    sumXY += l * (x * y + ((x2 - x1) * (y2 - y1)) / 12);
-    sumYY += l * (y * y + (y2 - y1) ** 2 / 12);
+  const ys = strokes.flatMap((stroke) => stroke.map(([, y]) => y));
+  const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
+  const height = bottom - top;
+  if (height < 1e-6) return 0;
+  const band = BAND * height;
+  let [above, below] = [Infinity, Infinity];
+  for (const segment of segments(strokes)) {
+    above = Math.min(above, leftmost(segment, top, top + band));
+    below = Math.min(below, leftmost(segment, bottom - band, bottom));
   }
-  const spread = length * sumYY - sumY ** 2;
-  if (spread <= 1e-12) return 0;
-  const slope = (length * sumXY - sumX * sumY) / spread;
-  return Math.min(Math.max(slope, -STEEPEST), STEEPEST);
+  return Math.min(Math.max((below - above) / (height - band), -STEEPEST), STEEPEST);
+}
+
+/** The least x of a line where its y is from `low` to `high`; infinite where it never is. */
+function leftmost([[x1, y1], [x2, y2]]: readonly [Point, Point], low: number, high: number): number {
+  if (Math.max(y1, y2) < low || Math.min(y1, y2) > high) return Infinity;
+  const at = (y: number) => (y1 === y2 ? Math.min(x1, x2) : x1 + ((x2 - x1) * (y - y1)) / (y2 - y1));
+  const inside = (y: number) => Math.min(Math.max(y, low), high);
+  return Math.min(at(inside(y1)), at(inside(y2)));
 }
 
 /** Scaled and moved so that strokes of this radius fill the rows, and the columns of the set, about the middle. */
