@@ -4,7 +4,7 @@ import { networks, SIDE, type Network } from "../../networks";
 import { exact, percent } from "../../numbers";
 import { Shades, type Placed } from "./shades";
 import { example, replies, type Reply } from "./state";
-import { text } from "./text";
+import { names, text, wirings } from "./text";
 
 const CLASSES = 10;
 const GAP = 4;
@@ -20,6 +20,8 @@ interface Layout {
   readonly bar: number;
   readonly answer: readonly [x: number, y: number];
   readonly accuracy: readonly [x: number, y: number];
+  /** The bar of the weights: its place, and its length for the most that a network has. */
+  readonly weights: readonly [x: number, y: number, long: number];
   readonly tall: (network: Network) => number;
 }
 
@@ -38,20 +40,22 @@ function layoutFor(width: number): Layout {
       bar,
       answer: [answer, 50],
       accuracy: [answer + 44, 30],
-      tall: (network) => (network.pool ? 124 : 100),
+      tall: (network) => (network.pool ? 128 : 114),
+      weights: [0, 95, 176],
     };
   }
   const cell = Math.max(Math.min(Math.floor((width - 7 * GAP) / (8 * SIDE)), 5), 1);
-  const below = (network: Network) => 64 + SIDE * cell + (network.pool ? SIDE * cell + 8 : 0);
+  const below = (network: Network) => 80 + SIDE * cell + (network.pool ? SIDE * cell + 8 : 0);
   return {
     wide: false,
     cell,
-    maps: [0, 58],
+    maps: [0, 74],
     bars: [0, 0],
     bar: Math.min((width - 8) / CLASSES, 30),
     answer: [width - 24, 34],
     accuracy: [0, 0],
-    tall: (network) => below(network) + BAR_TALL + 44,
+    tall: (network) => below(network) + BAR_TALL + 46,
+    weights: [0, 60, width],
   };
 }
 
@@ -78,6 +82,21 @@ function outlines(network: Network, { maps: [x, y], cell }: Layout): string {
     .join("");
 }
 
+const MOST = Math.max(...networks.variants.map(({ weights }) => weights.hidden + weights.head));
+
+/** The weights as lengths, all networks to one scale: hidden layer, then head. */
+function Weights({ network, layout }: { network: Network; layout: Layout }): JSX.Element {
+  const [x, y, long] = layout.weights;
+  const length = (weights: number) => (long * weights) / MOST;
+  const { hidden, head } = network.weights;
+  return (
+    <g class={`network-${network.name}`}>
+      <rect class="network-bar" x={x} y={y} width={Math.max(length(hidden), 1)} height={7} />
+      <rect class="network-head" x={x + Math.max(length(hidden), 1)} y={y} width={length(head)} height={7} />
+    </g>
+  );
+}
+
 function Row({ network, reply, layout, y }: { network: Network; reply: Reply | undefined; layout: Layout; y: number }): JSX.Element {
   const t = text();
   const { wide, bar } = layout;
@@ -94,11 +113,11 @@ function Row({ network, reply, layout, y }: { network: Network; reply: Reply | u
     <g transform={`translate(0 ${y})`}>
       <path class="grid" d={`M0 0.5h4000`} />
       <text class={`network-name ${name}`} x={0} y={wide ? 28 : 20}>
-        {t.names[network.name] ?? network.name}
+        {names()[network.name]}
       </text>
       {wide ? (
         <>
-          <text class="label" x={0} y={47}>{t.wirings[network.name]}</text>
+          <text class="label" x={0} y={47}>{wirings()[network.name]}</text>
           <text x={0} y={66}>{t.hidden(exact(network.weights.hidden))}</text>
           <text x={0} y={84}>{t.head(exact(network.weights.head))}</text>
           <text x={layout.accuracy[0]} y={layout.accuracy[1]}>{accuracy}</text>
@@ -110,6 +129,7 @@ function Row({ network, reply, layout, y }: { network: Network; reply: Reply | u
           <text class="label" x={0} y={53}>{`${accuracy} (${percent(low)} – ${percent(high)})`}</text>
         </>
       )}
+      <Weights network={network} layout={layout} />
       {reply && <Shades maps={placedMaps(reply, network, layout)} most={most} class={name} />}
       <path class="grid" d={outlines(network, layout)} />
       <g transform={`translate(${barsX} ${barsY})`}>
@@ -142,7 +162,7 @@ function Row({ network, reply, layout, y }: { network: Network; reply: Reply | u
 export function Answers(): JSX.Element {
   const t = text();
   const all = replies.value;
-  const named = (k: number) => t.names[networks.variants[k]!.name] ?? networks.variants[k]!.name;
+  const named = (k: number) => names()[networks.variants[k]!.name] ?? "";
   const said = (all ?? []).map((reply, k) => t.saysSure(named(k), reply.digit, percent(Math.max(...reply.parts), 0)));
   const one = all?.every((reply) => reply.digit === all[0]!.digit);
   const summary = !all ? t.nothing : one ? t.agree(all[0]!.digit) : t.differ(all.map((reply, k) => t.says(named(k), reply.digit)));
@@ -168,7 +188,7 @@ export function Answers(): JSX.Element {
                   <text class="label" x={layout.maps[0]} y={16}>{t.units}</text>
                   <text class="label" x={layout.bars[0]} y={16}>{t.scores}</text>
                   <text class="label" x={layout.answer[0]} y={16} text-anchor="middle">{t.answer}</text>
-                  <text class="label" x={layout.accuracy[0]} y={16}>{t.accuracyHead}</text>
+                  <text class="label" x={layout.accuracy[0]} y={16}>{t.accuracyHead(networks.data.test)}</text>
                 </>
               )}
               {networks.variants.map((network, k) => {

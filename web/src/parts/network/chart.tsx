@@ -5,7 +5,7 @@ import { Choice, Controls } from "../../controls";
 import { Figure } from "../../figure";
 import { networks, type Network } from "../../networks";
 import { exact, percent } from "../../numbers";
-import { text } from "./text";
+import { names, text } from "./text";
 
 const counted = keptAs<"all" | "hidden">("network-count", "all", oneOf("all", "hidden"));
 const weightsOf = (network: Network): number => (counted.value === "all" ? network.params : network.weights.hidden);
@@ -37,7 +37,7 @@ const bounds = (network: Network): [number, number] => [network.accuracy.interva
 export function Chart(): JSX.Element {
   const t = text();
   const { variants } = networks;
-  const named = (network: Network) => t.names[network.name] ?? network.name;
+  const named = (network: Network) => names()[network.name] ?? "";
   const lowest = Math.min(...variants.map((network) => Math.min(network.accuracy.lowest, bounds(network)[0])));
   // A step of five points below the lowest leaves room for its label.
   const floor = Math.max(Math.floor((lowest - 0.02) * 20) / 20, 0);
@@ -83,7 +83,7 @@ export function Chart(): JSX.Element {
                 <text key={tick} class="label" x={left - 8} y={y(tick) + 4} text-anchor="end">{percent(tick, 0)}</text>
               ))}
               {powers.map((tick) => (
-                <text key={tick} class="label" x={Math.min(x(tick), right - 8)} y={bottom + 18} text-anchor="middle">{exact(tick)}</text>
+                <text key={tick} class="label" x={tick === powers.at(-1) ? right : x(tick)} y={bottom + 18} text-anchor={tick === powers.at(-1) ? "end" : "middle"}>{exact(tick)}</text>
               ))}
               <text class="label" x={left} y={16}>{t.accuracyAxis}</text>
               <text class="label" x={right} y={bottom + 40} text-anchor="end">{counted.value === "all" ? t.wholeAxis : t.layerAxis}</text>
@@ -100,7 +100,7 @@ export function Chart(): JSX.Element {
                   </g>
                 );
               })}
-              {labels(variants, places, (value) => y(value), named).map(({ network, x: at, y: on, anchor }) => (
+              {labels(variants, places, (value) => y(value)).map(({ network, x: at, y: on, anchor }) => (
                 <text key={network.name} class={`network-name network-${network.name}`} x={at} y={on} text-anchor={anchor}>{named(network)}</text>
               ))}
             </>
@@ -118,15 +118,21 @@ interface Label {
   readonly anchor: "start" | "middle" | "end";
 }
 
-/** A name for each point, above and below the intervals in turn, so that neighbours keep out of each other's way. */
-function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number, named: (network: Network) => string): Label[] {
-  const order = variants.map((_, k) => k).sort((a, b) => places[a]! - places[b]!);
-  const last = order[order.length - 1];
+/** A name for each point, above and below the intervals in turn, clear of the intervals beside it. */
+function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number): Label[] {
+  const order = variants.map((_, k) => k).sort((a, b) => places[b]! - places[a]!);
+  const left = Math.min(...places);
   return order.map((k, place) => {
     const network = variants[k]!;
-    const [low, high] = bounds(network);
-    const above = (order.length - 1 - place) % 2 === 0;
-    const anchor = k === last && named(network).length > 4 ? "end" : "middle";
-    return { network, x: anchor === "end" ? places[k]! + 10 : places[k]!, y: above ? y(high) - 8 : y(low) + 18, anchor };
+    const near = variants.filter((_, other) => Math.abs(places[other]! - places[k]!) < 2 * APART).map(bounds);
+    const anchor = place === 0 ? "end" : places[k] === left ? "start" : "middle";
+    const shift = { end: 10, start: -10, middle: 0 }[anchor];
+    const above = place % 2 === 0;
+    return {
+      network,
+      x: places[k]! + shift,
+      y: above ? y(Math.max(...near.map(([, high]) => high))) - 8 : y(Math.min(...near.map(([low]) => low))) + 18,
+      anchor,
+    };
   });
 }

@@ -50,10 +50,12 @@ function View(): JSX.Element {
           <Pad />
           <Tools />
         </div>
-        <Seen />
+        <div>
+          <Seen />
+          <p class="small quiet">{t.foreign}</p>
+        </div>
       </div>
       <Answers />
-      <p>{t.foreign}</p>
       <Chart />
       <Numbers />
       <Balance />

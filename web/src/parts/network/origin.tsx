@@ -2,8 +2,8 @@
 
 import type { JSX } from "preact";
 import { networks, type Network } from "../../networks";
-import { exact, percent } from "../../numbers";
-import { text, type Comparison } from "./text";
+import { exact, percent, times } from "../../numbers";
+import { names, text, type Comparison } from "./text";
 
 export function Numbers(): JSX.Element {
   const t = text();
@@ -21,7 +21,7 @@ export function Numbers(): JSX.Element {
         <tbody>
           {networks.variants.map(({ name, weights, params, accuracy }) => (
             <tr key={name}>
-              <th scope="row" class={`network-${name}`}>{t.names[name] ?? name}</th>
+              <th scope="row" class={`network-${name}`}>{names()[name]}</th>
               <td class="num">{exact(weights.hidden)}</td>
               <td class="num">{exact(weights.head)}</td>
               <td class="num">{exact(params)}</td>
@@ -52,11 +52,37 @@ function comparison(before: Network, after: Network): Comparison {
   };
 }
 
+const STEPS = [
+  ["dense", "local"],
+  ["local", "shared"],
+  ["shared", "pooled"],
+] as const;
+
+/** What one idea alone changed: the weights that it made fewer, and the accuracy. */
+function step(from: string, to: string): string {
+  const t = text();
+  const find = (name: string) => {
+    const network = networks.variants.find((variant) => variant.name === name);
+    if (!network) throw new Error(`networks.json has no variant ${name}`);
+    return network;
+  };
+  const [before, after] = [find(from), find(to)];
+  const fold = (part: "hidden" | "head") => times(BigInt(before.weights[part]), BigInt(after.weights[part]));
+  const fewer = before.weights.hidden > after.weights.hidden ? t.fewerHidden(fold("hidden")) : t.fewerHead(fold("head"));
+  return t.step(names()[from] ?? "", names()[to] ?? "", fewer, percent(before.accuracy.mean), percent(after.accuracy.mean));
+}
+
 export function Balance(): JSX.Element {
   const t = text();
   const both = comparison(networks.variants[0]!, networks.variants[networks.variants.length - 1]!);
   return (
     <>
+      <p>{t.steps}</p>
+      <ul class="network-steps">
+        {STEPS.map(([from, to]) => (
+          <li key={to}>{step(from, to)}</li>
+        ))}
+      </ul>
       <p>{t.saved(both)}</p>
       <p>{t.lost(both)}</p>
     </>

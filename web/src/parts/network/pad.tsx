@@ -64,11 +64,14 @@ export function Pad(): JSX.Element {
         height={(width) => width}
         frame={{
           // A finger draws here and does not scroll; beside the pad it scrolls.
-          style: { touchAction: "none", maxWidth: `${LARGEST}px`, cursor: "crosshair" },
+          style: { touchAction: "none", userSelect: "none", maxWidth: `min(${LARGEST}px, 88%)`, cursor: "crosshair" },
           tabIndex: 0,
           role: "group",
           "aria-label": t.padLabel,
           onKeyDown: keys,
+          onFocus: (event) => {
+            keyed.value = event.currentTarget.matches(":focus-visible");
+          },
           onBlur: () => {
             down.value = false;
             keyed.value = false;
@@ -84,18 +87,14 @@ export function Pad(): JSX.Element {
             if (event.currentTarget.hasPointerCapture(event.pointerId)) extend(pointsOf(event));
           },
         }}
+        caption={image ? t.padReal(image.label, image.index) : said}
       >
         {(side) => (
           <>
             {image && <Pixels values={image.pixels.map((pixel) => pixel / DEEPEST)} columns={SIDE} cell={side / SIDE} />}
             <rect class="network-paper" x={0.5} y={0.5} width={side - 1} height={side - 1} rx={6} />
-            {image ? (
-              <text class="network-tag" x={10} y={side - 12}>
-                {t.padReal(image.label, image.index)}
-              </text>
-            ) : (
-              drawn.map((stroke, k) => <path key={k} class="network-ink" d={line(stroke, side)} stroke-width={side * 0.065} />)
-            )}
+            {!image &&
+              drawn.map((stroke, k) => <path key={k} class="network-ink" d={line(stroke, side)} stroke-width={side * 0.065} />)}
             {!image && drawn.length === 0 && (
               <text class="label" x={side / 2} y={side / 2} text-anchor="middle">
                 {t.padHint}

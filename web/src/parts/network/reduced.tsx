@@ -8,6 +8,8 @@ import { text } from "./text";
 
 const GAP = 24;
 const LABEL = 24;
+/** Counts up to this are on paper light enough for ink. */
+const LIGHT = 9;
 
 /** The ink of a bitmap: a bar for each run of black pixels in a row. */
 function runs(bitmap: Uint8Array, cell: number): string {
@@ -27,7 +29,7 @@ function runs(bitmap: Uint8Array, cell: number): string {
 export function Seen(): JSX.Element {
   const t = text();
   const { pixels, bitmap } = seen.value;
-  const side = (width: number) => Math.max(Math.min((width - GAP) / 2, 276), 8);
+  const side = (width: number) => Math.max(Math.min((width - 1 - GAP) / 2, 276), 8);
   const said = bitmap ? t.reducedSaid(bitmap.reduce((sum, black) => sum + black, 0)) : t.reducedRealSaid;
   return (
     <Figure name="network-seen" title={t.reduced} description={said} caption={t.reducedCaption} height={(width) => side(width) + LABEL}>
@@ -40,7 +42,7 @@ export function Seen(): JSX.Element {
             {bitmap ? (
               <path class="pixel" d={runs(bitmap, wide / BITMAP)} />
             ) : (
-              t.noBitmap.map((line, k) => (
+              t.noBitmap.split("\n").map((line, k) => (
                 <text key={k} class="label" x={wide / 2} y={wide / 2 + (k - 1) * 18 + 5} text-anchor="middle">
                   {line}
                 </text>
@@ -54,7 +56,7 @@ export function Seen(): JSX.Element {
                 pixels.map((pixel, k) => (
                   <text
                     key={k}
-                    class={pixel > DEEPEST / 2 ? "network-count over" : "network-count"}
+                    class={pixel > LIGHT ? "network-count over" : "network-count"}
                     x={((k % SIDE) + 0.5) * cell}
                     y={(Math.floor(k / SIDE) + 0.5) * cell + 4}
                     text-anchor="middle"

@@ -36,20 +36,12 @@ export const text = words("network", {
     reduced: "What the networks see",
     bitmap: "32 × 32, black or white",
     counts: "8 × 8, counted",
-    noBitmap: ["The set holds", "only the 8 × 8", "of its images"],
+    noBitmap: "The set holds\nonly the 8 × 8\nof its images",
     reducedSaid: (ink: number) => `The drawing scaled into a bitmap of 32 by 32 with ${ink} black pixels, and 8 by 8 counts of 0 to 16 black pixels to a block of 4 by 4.`,
     reducedRealSaid: "The test image as the set has it: 8 by 8 counts of 0 to 16.",
     reducedCaption:
       "A drawing is reduced as the set was made: straightened, scaled to fill 20 × 32 of the 32 × 32 pixels, its strokes made as thick as the set’s, and the black pixels of each 4 × 4 block counted.",
     answers: "Five wirings, one drawing",
-    names: { dense: "dense", local: "local", blocks: "shared in blocks", shared: "shared", pooled: "shared + pooled" } as Record<string, string>,
-    wirings: {
-      dense: "every unit sees all 64 pixels",
-      local: "3 × 3 window, own kernel",
-      blocks: "a kernel for each 4 × 4 block",
-      shared: "one kernel for each map",
-      pooled: "and 2 × 2 max pooling",
-    } as Record<string, string>,
     units: "hidden units (8 maps)",
     pooledUnits: "pooled",
     scores: "scores",
@@ -57,7 +49,7 @@ export const text = words("network", {
     weightsHead: "weights",
     hidden: (count: string) => `${count} hidden`,
     head: (count: string) => `+ ${count} head`,
-    accuracyHead: "on 540 test images",
+    accuracyHead: (images: number) => `on ${images} test images`,
     accuracy: (mean: string) => `${mean} right`,
     agree: (digit: number) => `All five say ${digit}.`,
     differ: (says: readonly string[]) => `They differ: ${says.join(", ")}.`,
@@ -90,8 +82,12 @@ export const text = words("network", {
       `What was given up: ${accuracy[0]} of the test images read rightly became ${accuracy[1]}, ${points} points, about ${lost} more of ${images} images read wrongly. ${
         overlap
           ? "The intervals overlap: so few images cannot tell the two apart for certain."
-          : "The intervals do not overlap: that is a real loss, the price of eight kernels of nine weights in a single layer. Deeper networks win it back with more maps, which sharing makes cheap."
+          : "The intervals do not overlap: that is a real loss, the price of hidden units that never see more than 3 × 3 pixels. Part 5 shows how a stack of such layers sees more."
       }`,
+    steps: "Step by step",
+    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}: ${fewer}; ${before} → ${after} right`,
+    fewerHidden: (times: string) => `${times} times fewer hidden weights`,
+    fewerHead: (times: string) => `${times} times fewer weights in the head`,
     foreign:
       "A drawing is not quite one of the set’s images. The writers were Turkish: their 7 has a bar, their 1 often a foot. A network answers with one of ten digits whatever it sees, and its bars say how it compares the ten, not how likely it is to be right.",
     how: "Where these numbers come from",
@@ -124,20 +120,12 @@ export const text = words("network", {
     reduced: "网络看到的样子",
     bitmap: "32 × 32，非黑即白",
     counts: "8 × 8，数黑点",
-    noBitmap: ["数据集里的图像", "只保留了", "8 × 8"],
+    noBitmap: "数据集里的图像\n只保留了\n8 × 8",
     reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑点；再数出 8 乘 8 个方块里各有多少黑点，0 到 16 个。`,
     reducedRealSaid: "数据集中的测试图像原样：8 乘 8 个 0 到 16 的计数。",
     reducedCaption:
       "笔画的处理方式和数据集当初的做法一致：扶正，缩放到 32 × 32 中的 20 × 32，把笔画加粗到数据集的程度，再数每个 4 × 4 方块里的黑点。",
     answers: "五种接法，同一个数字",
-    names: { dense: "全连接", local: "局部连接", blocks: "分块共享", shared: "权值共享", pooled: "共享＋池化" },
-    wirings: {
-      dense: "每个单元看全部 64 个像素",
-      local: "3 × 3 窗口，核各不相同",
-      blocks: "每个 4 × 4 块一个核",
-      shared: "每张特征图一个核",
-      pooled: "再加 2 × 2 最大池化",
-    },
     units: "隐藏单元（8 张特征图）",
     pooledUnits: "池化后",
     scores: "得分",
@@ -145,7 +133,7 @@ export const text = words("network", {
     weightsHead: "权值数",
     hidden: (count: string) => `隐藏层 ${count}`,
     head: (count: string) => `＋输出层 ${count}`,
-    accuracyHead: "540 张测试图像",
+    accuracyHead: (images: number) => `${images} 张测试图像`,
     accuracy: (mean: string) => `答对 ${mean}`,
     agree: (digit: number) => `五个网络都说是 ${digit}。`,
     differ: (says: readonly string[]) => `意见不一：${says.join("，")}。`,
@@ -178,8 +166,12 @@ export const text = words("network", {
       `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。${
         overlap
           ? "两个区间有重叠：图像太少，还不能断定孰优孰劣。"
-          : "两个区间没有重叠：这是实实在在的损失，因为只有一层、八个九权值的核。更深的网络靠更多的特征图把它赢回来，而权值共享让特征图变得便宜。"
+          : "两个区间没有重叠：这是实实在在的损失，因为每个隐藏单元最多只看 3 × 3 个像素。第五部分讲了多层叠起来怎样看得更广。"
       }`,
+    steps: "一步一步看",
+    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
+    fewerHidden: (times: string) => `隐藏层权值减到 ${times} 分之一`,
+    fewerHead: (times: string) => `输出层权值减到 ${times} 分之一`,
     foreign:
       "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；横条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
     how: "这些数从哪里来",
@@ -191,4 +183,28 @@ export const text = words("network", {
     seeds: (count: number) =>
       `每种接法训练 ${count} 次，种子各不相同。页面里用的是验证得分居中的那一个，不是最好的；权值舍入到 16 位，准确率按舍入后的权值计算。置信区间只反映图像的数量：各个种子回答的是同一批图像。`,
   },
+});
+
+/** What the networks are called, by their names in the data. */
+export const names = words("network-names", {
+  en: { dense: "dense", local: "local", blocks: "shared in blocks", shared: "shared", pooled: "shared + pooled" } as Record<string, string>,
+  zh: { dense: "全连接", local: "局部连接", blocks: "分块共享", shared: "权值共享", pooled: "共享＋池化" },
+});
+
+/** What a hidden unit of each is wired to. */
+export const wirings = words("network-wirings", {
+  en: {
+      dense: "every unit sees all 64 pixels",
+      local: "3 × 3 window, own kernel",
+      blocks: "a kernel for each 4 × 4 block",
+      shared: "one kernel for each map",
+      pooled: "and 2 × 2 max pooling",
+    } as Record<string, string>,
+  zh: {
+      dense: "每个单元看全部 64 个像素",
+      local: "3 × 3 窗口，核各不相同",
+      blocks: "每个 4 × 4 块一个核",
+      shared: "每张特征图一个核",
+      pooled: "再加 2 × 2 最大池化",
+    },
 });
