@@ -40,8 +40,24 @@ export interface Example {
   readonly pixels: readonly number[];
 }
 
+<<<<<<< HEAD
 export interface Networks {
   readonly command: string;
+=======
+/** How the networks of a list were trained. */
+export interface Recipe {
+  readonly learning_rate: number;
+  readonly weight_decay: number;
+  readonly epochs: number;
+  readonly batch: number;
+  /** The most that a training image is moved each time it is seen, in pixels. */
+  readonly shift: number;
+}
+
+export interface Networks {
+  readonly command: string;
+  readonly recipe: { readonly variants: Recipe; readonly sharing: Recipe };
+>>>>>>> w-network
   readonly data: { readonly train: number; readonly validation: number; readonly test: number };
   readonly seeds: readonly number[];
   readonly variants: readonly Network[];

@@ -1,0 +1,210 @@
+import { words } from "../../words";
+import { exact } from "../../numbers";
+
+export interface Comparison {
+  readonly hidden: readonly [before: number, after: number];
+  readonly params: readonly [before: number, after: number];
+  /** Means over the seeds, as written. */
+  readonly accuracy: readonly [before: string, after: string];
+  readonly points: string;
+  readonly lost: number;
+  readonly images: number;
+  readonly overlap: boolean;
+}
+
+const fold = ([before, after]: readonly [number, number]) => exact(Math.round(before / after));
+
+export const text = words("network", {
+  en: {
+    title: "On a real network: draw a digit",
+    intro:
+      "Five small networks read handwritten digits of 8 × 8 pixels. All have the same hidden units, 8 maps of 8 × 8, and behind them a dense layer that gives each of the ten digits a score. Only the wiring of the hidden units differs. Draw a digit: all five answer while you draw.",
+    pad: "Your drawing",
+    padLabel: "Drawing pad. Arrow keys move the pen, the space bar puts it down and lifts it, Backspace takes back a stroke.",
+    padHint: "Draw here with mouse, pen or finger",
+    padKeys: "Keyboard: arrows move the pen, space puts it down and lifts it.",
+    padReal: (label: number, index: number) => `Test image ${index}: a ${label}`,
+    padEmpty: "The pad is empty.",
+    padStrokes: (count: number) => `A drawing of ${count} ${count === 1 ? "stroke" : "strokes"}.`,
+    padRealSaid: (label: number) => `A real test image, a ${label}, which no network was trained on.`,
+    penDown: "Pen down.",
+    penUp: "Pen up.",
+    undo: "Undo",
+    clear: "Clear",
+    real: "or a real test digit (again: the next one)",
+    realOne: (label: number) => `a real ${label}`,
+    reduced: "What the networks see",
+    bitmap: "32 × 32, black or white",
+    counts: "8 × 8, counted",
+    noBitmap: "The set holds\nonly the 8 × 8\nof its images",
+    reducedSaid: (ink: number) => `The drawing scaled into a bitmap of 32 by 32 with ${ink} black pixels, and 8 by 8 counts of 0 to 16 black pixels to a block of 4 by 4.`,
+    reducedRealSaid: "The test image as the set has it: 8 by 8 counts of 0 to 16.",
+    reducedCaption:
+      "A drawing is reduced as the set was made: straightened, scaled to fill 20 × 32 of the 32 × 32 pixels, its strokes made as thick as the set’s, and the black pixels of each 4 × 4 block counted.",
+    answers: "Five wirings, one drawing",
+    units: "hidden units (8 maps)",
+    pooledUnits: "pooled",
+    scores: "scores",
+    answer: "answer",
+    weightsHead: "weights",
+    hidden: (count: string) => `${count} hidden`,
+    head: (count: string) => `+ ${count} head`,
+    accuracyHead: (images: number) => `on ${images} test images`,
+    accuracy: (mean: string) => `${mean} right`,
+    agree: (digit: number) => `All five say ${digit}.`,
+    differ: (says: readonly string[]) => `They differ: ${says.join(", ")}.`,
+    says: (name: string, digit: number) => `${name} says ${digit}`,
+    nothing: "Draw something, and the networks answer.",
+    answersSaid: (says: readonly string[]) => (says.length ? `${says.join("; ")}.` : "Nothing is drawn, so no network answers."),
+    saysSure: (name: string, digit: number, sure: string) => `${name}: ${digit} with ${sure}`,
+    answersCaption: "Darker units answer more strongly, each network on its own scale. The bars are the ten scores through softmax: they sum to 1.",
+    chart: "Accuracy against weights",
+    count: "weights of",
+    whole: "the whole network",
+    layer: "the hidden layer",
+    accuracyAxis: "test images read rightly",
+    wholeAxis: "weights and biases (log scale)",
+    layerAxis: "weights of the hidden layer (log scale)",
+    chartSaid: (points: readonly string[]) => `Accuracy against weights. ${points.join("; ")}.`,
+    point: (name: string, weights: string, mean: string, low: string, high: string) => `${name}: ${weights} weights, ${mean} right, interval ${low} to ${high}`,
+    chartCaption: (seeds: number, images: number, from: string) =>
+      `Point: the mean over ${seeds} trainings, each from its own seed. Small dots: each of them. Line: Wilson’s 95 % interval for ${images} images. The axis begins at ${from}, not at 0. Points in each other’s way are set a few pixels apart.`,
+    variant: "network",
+    hiddenWeights: "hidden weights",
+    headWeights: "head weights",
+    params: "with biases, all",
+    mean: "right, mean",
+    range: "lowest to highest",
+    interval: "95 % interval",
+    saved: ({ hidden, params }: Comparison) =>
+      `What was saved: the hidden layer went from ${exact(hidden[0])} weights to ${exact(hidden[1])}, ${fold(hidden)} times fewer, and the whole network, after pooling, from ${exact(params[0])} numbers to ${exact(params[1])}, ${fold(params)} times fewer.`,
+    lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
+      `What was given up: ${accuracy[0]} of the test images read rightly became ${accuracy[1]}, ${points} points, about ${lost} more of ${images} images read wrongly. ${
+        overlap
+          ? "The intervals overlap: so few images cannot tell the two apart for certain."
+          : "The intervals do not overlap: that is a real loss, the price of hidden units that never see more than 3 × 3 pixels. Part 5 shows how a stack of such layers sees more."
+      }`,
+    steps: "Step by step",
+    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}: ${fewer}; ${before} → ${after} right`,
+    fewerHidden: (times: string) => `${times} times fewer hidden weights`,
+    fewerHead: (times: string) => `${times} times fewer weights in the head`,
+    foreign:
+      "A drawing is not quite one of the set’s images. The writers were Turkish: their 7 has a bar, their 1 often a foot. A network answers with one of ten digits whatever it sees, and its bars say how it compares the ten, not how likely it is to be right.",
+    how: "Where these numbers come from",
+    made: (command: string) => ["Trained by ", command, " with striate’s own layers; nothing here was typed in by hand."],
+    split: (train: number, validation: number, test: number) =>
+      `Data: the 1,797 digits of scikit-learn (the test part of optdigits, Alpaydin and Kaynak 1998), divided once into ${exact(train)} to train, ${validation} to choose the recipe and ${test} to report. The test images chose nothing.`,
+    recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
+      `Recipe, the same for all five: AdamW, learning rate ${rate} lowered along a cosine, weight decay ${decay}, ${epochs} epochs, batches of ${batch}, images moved by up to ${shift} pixel${shift === "1" ? "" : "s"} each time they are seen.`,
+    seeds: (count: number) =>
+      `${count} seeds for each. The networks in this page are those with the median validation score, not the best; their weights are rounded to 16 bits, and the accuracies are those of the rounded weights. The interval is for the number of images alone: the seeds answer the same images.`,
+  },
+  zh: {
+    title: "在真实网络上：写一个数字",
+    intro:
+      "五个小网络识别 8 × 8 像素的手写数字。隐藏单元都一样：8 张 8 × 8 的特征图，后面接一个全连接层，给十个数字各打一个分。不同的只是隐藏单元怎样接线。写一个数字，五个网络会随着笔画即时作答。",
+    pad: "你写的数字",
+    padLabel: "手写板。方向键移动笔，空格键落笔和提笔，退格键撤销一笔。",
+    padHint: "用鼠标、触控笔或手指在这里写",
+    padKeys: "键盘：方向键移动笔，空格键落笔、提笔。",
+    padReal: (label: number, index: number) => `测试图像 ${index}：数字 ${label}`,
+    padEmpty: "手写板是空的。",
+    padStrokes: (count: number) => `已写 ${count} 笔。`,
+    padRealSaid: (label: number) => `一张真实的测试图像，数字 ${label}，没有网络拿它训练过。`,
+    penDown: "已落笔。",
+    penUp: "已提笔。",
+    undo: "撤销",
+    clear: "清空",
+    real: "或者选一个真实的测试数字（再点换下一张）",
+    realOne: (label: number) => `真实的 ${label}`,
+    reduced: "网络看到的样子",
+    bitmap: "32 × 32，非黑即白",
+    counts: "8 × 8，数黑点",
+    noBitmap: "数据集里的图像\n只保留了\n8 × 8",
+    reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑点；再数出 8 乘 8 个方块里各有多少黑点，0 到 16 个。`,
+    reducedRealSaid: "数据集中的测试图像原样：8 乘 8 个 0 到 16 的计数。",
+    reducedCaption:
+      "笔画的处理方式和数据集当初的做法一致：扶正，缩放到 32 × 32 中的 20 × 32，把笔画加粗到数据集的程度，再数每个 4 × 4 方块里的黑点。",
+    answers: "五种接法，同一个数字",
+    units: "隐藏单元（8 张特征图）",
+    pooledUnits: "池化后",
+    scores: "得分",
+    answer: "答案",
+    weightsHead: "权值数",
+    hidden: (count: string) => `隐藏层 ${count}`,
+    head: (count: string) => `＋输出层 ${count}`,
+    accuracyHead: (images: number) => `${images} 张测试图像`,
+    accuracy: (mean: string) => `答对 ${mean}`,
+    agree: (digit: number) => `五个网络都说是 ${digit}。`,
+    differ: (says: readonly string[]) => `意见不一：${says.join("，")}。`,
+    says: (name: string, digit: number) => `${name}说是 ${digit}`,
+    nothing: "写点什么，网络就会作答。",
+    answersSaid: (says: readonly string[]) => (says.length ? `${says.join("；")}。` : "还没有写，网络没有作答。"),
+    saysSure: (name: string, digit: number, sure: string) => `${name}：${digit}，${sure}`,
+    answersCaption: "颜色越深，单元的响应越强，各网络用各自的尺度。横条是十个得分经 softmax 后的值，总和为 1。",
+    chart: "准确率与权值数",
+    count: "权值数算哪些",
+    whole: "整个网络",
+    layer: "只算隐藏层",
+    accuracyAxis: "答对的测试图像",
+    wholeAxis: "权值与偏置总数（对数刻度）",
+    layerAxis: "隐藏层权值数（对数刻度）",
+    chartSaid: (points: readonly string[]) => `准确率与权值数。${points.join("；")}。`,
+    point: (name: string, weights: string, mean: string, low: string, high: string) => `${name}：${weights} 个权值，答对 ${mean}，区间 ${low} 到 ${high}`,
+    chartCaption: (seeds: number, images: number, from: string) =>
+      `大点：${seeds} 次训练（各用一个随机种子）的平均。小点：每一次训练。竖线：按 ${images} 张图像算的 Wilson 95 % 置信区间。纵轴从 ${from} 起，不是从 0 起。会互相遮挡的点错开了几个像素。`,
+    variant: "网络",
+    hiddenWeights: "隐藏层权值",
+    headWeights: "输出层权值",
+    params: "连同偏置共",
+    mean: "平均答对",
+    range: "最低至最高",
+    interval: "95 % 区间",
+    saved: ({ hidden, params }: Comparison) =>
+      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，只有原来的 ${fold(hidden)} 分之一；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 ${fold(params)} 分之一。`,
+    lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
+      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。${
+        overlap
+          ? "两个区间有重叠：图像太少，还不能断定孰优孰劣。"
+          : "两个区间没有重叠：这是实实在在的损失，因为每个隐藏单元最多只看 3 × 3 个像素。第五部分讲了多层叠起来怎样看得更广。"
+      }`,
+    steps: "一步一步看",
+    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
+    fewerHidden: (times: string) => `隐藏层权值减到 ${times} 分之一`,
+    fewerHead: (times: string) => `输出层权值减到 ${times} 分之一`,
+    foreign:
+      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；横条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
+    how: "这些数从哪里来",
+    made: (command: string) => ["由 ", command, " 用 striate 自己的层训练得到，没有一个数是手工填写的。"],
+    split: (train: number, validation: number, test: number) =>
+      `数据：scikit-learn 自带的 1,797 个手写数字（optdigits 的测试部分，Alpaydin 与 Kaynak，1998），一次划分为训练 ${exact(train)} 张、选择训练方案 ${validation} 张、报告结果 ${test} 张。测试图像没有参与任何选择。`,
+    recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
+      `五个网络的训练方案相同：AdamW，学习率 ${rate}，按余弦降到 0，权重衰减 ${decay}，${epochs} 轮，每批 ${batch} 张，每次使用图像时随机平移至多 ${shift} 像素。`,
+    seeds: (count: number) =>
+      `每种接法训练 ${count} 次，种子各不相同。页面里用的是验证得分居中的那一个，不是最好的；权值舍入到 16 位，准确率按舍入后的权值计算。置信区间只反映图像的数量：各个种子回答的是同一批图像。`,
+  },
+});
+
+/** What the networks are called, by their names in the data. */
+export const names = words("network-names", {
+  en: { dense: "dense", local: "local", blocks: "shared in blocks", shared: "shared", pooled: "shared + pooled" } as Record<string, string>,
+  zh: { dense: "全连接", local: "局部连接", blocks: "分块共享", shared: "权值共享", pooled: "共享＋池化" },
+});
+
+/** What a hidden unit of each is wired to. */
+export const wirings = words("network-wirings", {
+  en: {
+      dense: "every unit sees all 64 pixels",
+      local: "3 × 3 window, own kernel",
+      blocks: "a kernel for each 4 × 4 block",
+      shared: "one kernel for each map",
+      pooled: "and 2 × 2 max pooling",
+    } as Record<string, string>,
+  zh: {
+      dense: "每个单元看全部 64 个像素",
+      local: "3 × 3 窗口，核各不相同",
+      blocks: "每个 4 × 4 块一个核",
+      shared: "每张特征图一个核",
+      pooled: "再加 2 × 2 最大池化",
+    },
+});
