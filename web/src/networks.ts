@@ -40,10 +40,6 @@ export interface Example {
   readonly pixels: readonly number[];
 }
 
-<<<<<<< HEAD
-export interface Networks {
-  readonly command: string;
-=======
 /** How the networks of a list were trained. */
 export interface Recipe {
   readonly learning_rate: number;
@@ -57,7 +53,6 @@ export interface Recipe {
 export interface Networks {
   readonly command: string;
   readonly recipe: { readonly variants: Recipe; readonly sharing: Recipe };
->>>>>>> w-network
   readonly data: { readonly train: number; readonly validation: number; readonly test: number };
   readonly seeds: readonly number[];
   readonly variants: readonly Network[];

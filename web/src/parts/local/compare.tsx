@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { arrows, Figure, placeIn } from "../../figure";
-import { window_ } from "../../geometry";
+import { windowOf } from "../../geometry";
 import { exact, times } from "../../numbers";
 import { EXAMPLE, EXAMPLE_KERNEL, EXAMPLE_SIDE, EXAMPLE_UNITS, inkAt } from "./example";
 import { chooseInExample, exampleUnit, type Place } from "./place";
@@ -80,7 +80,7 @@ type Kind = "full" | "local";
 /** The pixels that a unit is wired to. */
 function wiredTo(kind: Kind, unit: Place): Place[] {
   if (kind === "full") return places(ALL, ALL);
-  return places(range(...window_(unit.row, EXAMPLE_KERNEL)), range(...window_(unit.column, EXAMPLE_KERNEL)));
+  return places(range(...windowOf(unit.row, EXAMPLE_KERNEL)), range(...windowOf(unit.column, EXAMPLE_KERNEL)));
 }
 
 const wires = (panel: Panel, kind: Kind, unit: Place) =>

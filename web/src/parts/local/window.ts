@@ -1,6 +1,6 @@
 // What one unit sees, and what no unit sees: along an axis, then over both.
 
-import { outputSize, tapsInside, window_, type Padding } from "../../geometry";
+import { outputSize, tapsInside, windowOf, type Padding } from "../../geometry";
 import { paddingOf, type Setting } from "../../setting";
 import type { Place } from "./place";
 
@@ -21,8 +21,8 @@ export interface Seen {
 }
 
 function spanOf(position: number, size: number, { kernel, stride }: Setting, padding: Padding): Span {
-  const [start, stop] = window_(position, kernel, stride, padding);
-  const [first, end] = window_(position, kernel, stride, padding, size);
+  const [start, stop] = windowOf(position, kernel, stride, padding);
+  const [first, end] = windowOf(position, kernel, stride, padding, size);
   return { start, stop, first, end };
 }
 

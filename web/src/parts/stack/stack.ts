@@ -1,7 +1,7 @@
 // Layers on layers along one axis: what a unit high up sees, over how many paths, and how many layers it takes
 // to see everything. Pure; the fields are those of striate.geometry.ReceptiveField.
 
-import { INPUT, outputSize, samePadding, through, window_, type Padding, type ReceptiveField } from "../../geometry";
+import { INPUT, outputSize, samePadding, through, windowOf, type Padding, type ReceptiveField } from "../../geometry";
 
 export interface Layer {
   readonly kind: "conv" | "pool";
@@ -81,8 +81,8 @@ export function coneOf(layers: readonly Layer[], layer: number, position: number
     const through = layers[below]!;
     const [start, stop] = ranges[0]!;
     const size = units?.[below];
-    const [first] = window_(start, through.window, through.stride, paddingOf(through), size);
-    const [, last] = window_(stop - 1, through.window, through.stride, paddingOf(through), size);
+    const [first] = windowOf(start, through.window, through.stride, paddingOf(through), size);
+    const [, last] = windowOf(stop - 1, through.window, through.stride, paddingOf(through), size);
     ranges.unshift([first, last]);
   }
   return ranges;
