@@ -22,8 +22,9 @@ function Where(): JSX.Element {
     <p>
       {padding === "same"
         ? t.samePadding(exact(low), exact(high), exact(kernel - 1), exact(stride))
-        : t.validPadding(exact(rows), exact(columns), exact(units), exact(pixels))}
-      {stride === 1 ? t.strideOne : t.strideMore(exact(stride), exact(units))}
+        : t.validPadding}
+      {stride === 1 ? t.strideOne : t.strideMore(exact(stride))}
+      {t.positions(exact(rows), exact(columns), exact(units), exact(pixels))}
     </p>
   );
 }
