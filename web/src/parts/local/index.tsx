@@ -33,6 +33,7 @@ function View(): JSX.Element {
   const t = text();
   const { kernel } = setting.value;
   const { pixels, dense, connections, connectionsInside } = account.value;
+  const factor = factorOf(account.value);
   const alone = unseen(setting.value);
   return (
     <>
@@ -47,7 +48,7 @@ function View(): JSX.Element {
       <Where />
       <Sums />
       <p class="quiet">{t.nominal(connections === connectionsInside)}</p>
-      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), factorOf(account.value))}</p>
+      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), `${factor.sign} ${factor.text}`)}</p>
       {dense === 10n ** 12n && connections === 10n ** 8n && (
         <p class="local-note">{t.thousandth(<Power value={dense} />, <Power value={connections} />)}</p>
       )}

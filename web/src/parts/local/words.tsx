@@ -98,8 +98,8 @@ export const text = words("local", {
         : "The account at the top of the page counts all taps, those on padding too: each is a weight that the layer stores.",
     rule: (pixels: string, kernel: string, taps: string, factor: string) => (
       <>
-        The rule, for any image and window of side k: each unit keeps k² weights of as many as there are pixels, so the
-        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps} ={" "}
+        The rule, for any image and window of side k: each unit has k² weights where it had one for every pixel, so their
+        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps}{" "}
         <strong>{factor}</strong>.
       </>
     ),
@@ -212,7 +212,7 @@ export const text = words("local", {
     rule: (pixels: string, kernel: string, taps: string, factor: string) => (
       <>
         一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的{" "}
-        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} = <strong>{factor}</strong>。
+        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} <strong>{factor}</strong>。
       </>
     ),
     thousandth: (dense: Count, local: Count) => (
