@@ -57,7 +57,7 @@ export const text = words("network", {
     nothing: "Draw something, and the networks answer.",
     answersSaid: (says: readonly string[]) => (says.length ? `${says.join("; ")}.` : "Nothing is drawn, so no network answers."),
     saysSure: (name: string, digit: number, sure: string) => `${name}: ${digit} with ${sure}`,
-    answersCaption: "Darker units answer more strongly, each network on its own scale. The bars are the ten scores through softmax: they sum to 1.",
+    answersCaption: "The stronger its colour, the stronger a unit’s answer, each network on its own scale. The bar under the weights is their number, all networks on one scale. The bars are the ten scores through softmax: they sum to 1.",
     chart: "Accuracy against weights",
     count: "weights of",
     whole: "the whole network",
@@ -141,7 +141,7 @@ export const text = words("network", {
     nothing: "写点什么，网络就会作答。",
     answersSaid: (says: readonly string[]) => (says.length ? `${says.join("；")}。` : "还没有写，网络没有作答。"),
     saysSure: (name: string, digit: number, sure: string) => `${name}：${digit}，${sure}`,
-    answersCaption: "颜色越深，单元的响应越强，各网络用各自的尺度。横条是十个得分经 softmax 后的值，总和为 1。",
+    answersCaption: "颜色越浓，单元的响应越强，各网络用各自的尺度。权值数旁的横条按同一尺度画出各网络的权值多少。竖条是十个得分经 softmax 后的值，总和为 1。",
     chart: "准确率与权值数",
     count: "权值数算哪些",
     whole: "整个网络",
@@ -161,7 +161,7 @@ export const text = words("network", {
     range: "最低至最高",
     interval: "95 % 区间",
     saved: ({ hidden, params }: Comparison) =>
-      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，只有原来的 ${fold(hidden)} 分之一；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 ${fold(params)} 分之一。`,
+      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，是原来的 1/${fold(hidden)}；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
     lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
       `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。${
         overlap
@@ -170,10 +170,10 @@ export const text = words("network", {
       }`,
     steps: "一步一步看",
     step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
-    fewerHidden: (times: string) => `隐藏层权值减到 ${times} 分之一`,
-    fewerHead: (times: string) => `输出层权值减到 ${times} 分之一`,
+    fewerHidden: (times: string) => `隐藏层权值减为原来的 1/${times}`,
+    fewerHead: (times: string) => `输出层权值减为原来的 1/${times}`,
     foreign:
-      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；横条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
+      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；竖条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
     how: "这些数从哪里来",
     made: (command: string) => ["由 ", command, " 用 striate 自己的层训练得到，没有一个数是手工填写的。"],
     split: (train: number, validation: number, test: number) =>
@@ -196,7 +196,7 @@ export const wirings = words("network-wirings", {
   en: {
       dense: "every unit sees all 64 pixels",
       local: "3 × 3 window, own kernel",
-      blocks: "a kernel for each 4 × 4 block",
+      blocks: "kernel for each 4 × 4 block",
       shared: "one kernel for each map",
       pooled: "and 2 × 2 max pooling",
     } as Record<string, string>,
