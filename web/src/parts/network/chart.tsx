@@ -39,8 +39,8 @@ export function Chart(): JSX.Element {
   const { variants } = networks;
   const named = (network: Network) => names()[network.name] ?? "";
   const lowest = Math.min(...variants.map((network) => Math.min(network.accuracy.lowest, bounds(network)[0])));
-  // A step of five points below the lowest leaves room for its label.
-  const floor = Math.max(Math.floor((lowest - 0.02) * 20) / 20, 0);
+  // A little below the lowest, so that a name has room there.
+  const floor = Math.max(Math.floor((lowest - 0.015) * 50) / 50, 0);
   const said = variants.map((network) => {
     const [low, high] = bounds(network);
     return t.point(named(network), exact(weightsOf(network)), percent(network.accuracy.mean), percent(low), percent(high));
