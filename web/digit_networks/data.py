@@ -7,7 +7,7 @@ from 0 to 16. scikit-learn holds the 1,797 images of the 13 writers of its test 
 be measured; `normalisation` measures what the 8x8 images still show, in networks.json under `data`:
 
 - Height: a digit fills all 32 rows. Each of the 1,797 images has ink in the first and in the last row of blocks.
-- Width: about 20 of the 32 columns (17 to 23 in nine of ten images), nearly the same for every class, a 1 included (18):
+- Width: about 20 of the 32 columns (17 to 23 in nine of ten images), nearly alike in all classes, a 1 included (18):
   height and width are scaled apart, to a box of 20x32, so that narrow digits come out wide and with thick strokes.
 - Place: the box is centred, columns 6 to 25, so the outermost blocks are mostly empty: 1 % of the images have ink in
   the first column of blocks, 12 % in the last.
@@ -16,8 +16,8 @@ be measured; `normalisation` measures what the 8x8 images still show, in network
 - Slant: mostly straightened. Rows are shifted sideways so that the first and the last begin at about the same column.
 
 Stroke, slant and what comes of a 1 were measured in 1,934 of the original 32x32 bitmaps (optdigits-orig.tra, of
-the set's 30 other writers; not in scikit-learn, not used here), which agree in the rest: height 31 to 32, width 17 to 23, ink
-262 to 378 in nine of ten; ink of the first row begins 1 column right of that of the last (median; -1 to 2 in half).
+the set's 30 other writers; not in scikit-learn, not used here). They agree in the rest: in nine of ten, height 31 to
+32, width 17 to 24, ink 262 to 378. The first row begins 1 column right of the last (median; -1 to 2 in half).
 So a drawing pad takes the box of what was drawn, scales it to 20x32 (a 1 of one stroke to about 10 to 15x32: the
 narrowest in the set have that), thickens or thins the strokes until about 313 pixels are black, puts it in columns 6
 to 25 of 32x32, and counts blocks of 4x4.
