@@ -19,7 +19,7 @@ export function Accuracy(): JSX.Element {
   const rows = networks.sharing.map(({ share, kernels, weights, accuracy }) => ({
     name: shareOf(share),
     label: t.accuracyRow(kernels ?? 0, weights.hidden),
-    numbers: `${percent(accuracy.mean)} (${percent(accuracy.lowest).replace(" %", "")}–${percent(accuracy.highest).replace(" %", "")})`,
+    numbers: `${percent(accuracy.mean)} (${(100 * accuracy.lowest).toFixed(1)}–${(100 * accuracy.highest).toFixed(1)})`,
     accuracy,
   }));
   return (

@@ -44,4 +44,9 @@ export const moved = keptAs("sharing-moved", 1, (text) => (/^-?[0-2]$/.test(text
 export const pixels = computed(() => networks.examples.find(({ label }) => label === digit.value)!.pixels);
 
 export const shareOf = (share: number | string): TrainedShare => SHARES.find((name) => name === String(share === 1 ? "own" : share))!;
-export const trained = new Map(networks.sharing.map((network) => [shareOf(network.share), placed(network)]));
+/** The map that is looked at, counted from 1; both networks of a pair have as many. */
+export const MAPS = networks.sharing[0]!.hidden.maps;
+export const map = keptAs("sharing-map", 1, wholeFrom(1, MAPS));
+export const trained = computed(
+  () => new Map(networks.sharing.map((network) => [shareOf(network.share), placed(network, map.value - 1)])),
+);
