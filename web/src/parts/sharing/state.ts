@@ -34,7 +34,7 @@ export const position = keptAs<Place>("sharing-position", { row: 0, column: 0 },
 export const SHARES = ["own", "2", "4", "all"] as const;
 export type TrainedShare = (typeof SHARES)[number];
 export const trainedShare = keptAs<TrainedShare>("sharing-trained", "own", oneOf(...SHARES));
-export const look = keptAs<Place>("sharing-look", { row: 4, column: 3 }, placeWithin(SIDE), placeText);
+export const look = keptAs<Place>("sharing-look", { row: 2, column: 2 }, placeWithin(SIDE), placeText);
 
 export const FARTHEST = 2;
 /** Columns that the digit is moved to the right. */

@@ -108,7 +108,6 @@ export const text = words("sharing", {
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
       `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
-    map: "map",
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `Map ${map}: ${kernels === 1 ? "one trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
@@ -125,7 +124,7 @@ export const text = words("sharing", {
         Made by <code>{command}</code>.
       </>
     ),
-    accuracyRow: (kernels: number, weights: number) => `${kernels === 1 ? "1 kernel" : `${kernels} kernels`} a map, ${weights} weights`,
+    accuracyRow: (kernels: number, weights: string) => `${kernels === 1 ? "1 kernel" : `${kernels} kernels`} a map, ${weights} weights`,
     accuracySaid: (rows: string) => `Test accuracy: ${rows}.`,
     chosen:
       "The example is chosen to show the loss, and is no typical network: it has two maps, and the layer behind them is told only the average of each quarter of a map. It cannot make up for a kernel that looks for the same thing everywhere.",
@@ -256,7 +255,6 @@ export const text = words("sharing", {
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
       `${kernels === 1 ? "这张图的 64 个单元全用这一个 3×3 的核" : `这张图的 64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
-    map: "输出图",
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `第 ${map} 张图，8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
@@ -272,7 +270,7 @@ export const text = words("sharing", {
         <code>{command}</code> 得出。
       </>
     ),
-    accuracyRow: (kernels: number, weights: number) => `每张图 ${kernels} 个核，${weights} 个权值`,
+    accuracyRow: (kernels: number, weights: string) => `每张图 ${kernels} 个核，${weights} 个权值`,
     accuracySaid: (rows: string) => `测试正确率：${rows}。`,
     chosen:
       "这个例子是为了显出损失而挑的，并不是常见的网络：它只有两张输出图，每张分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
