@@ -44,7 +44,7 @@ web: web/node_modules/.made ## the explainer page from its sources in web/ (Node
 
 # The page in the package is made from the sources beside it, to the byte.
 web-check: web/node_modules/.made ## that the explainer page is what its sources make
-	cd web && npm run --silent check && npm run --silent build -- ../build/explain.html
+	cd web && npm run --silent check && npm test --silent >/dev/null && npm run --silent build -- ../build/explain.html
 	cmp build/explain.html striate/report/explain.html || { echo "striate/report/explain.html is not what web/ makes: make web, and commit it" >&2; exit 1; }
 
 web/node_modules/.made: web/package-lock.json

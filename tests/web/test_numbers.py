@@ -82,8 +82,8 @@ def test_every_number_is_pythons_over_hundreds_of_settings(opened: Open) -> None
             "pooledRows": ideas.pooled_outputs[0],
             "pooledColumns": ideas.pooled_outputs[1],
             "pooledUnits": ideas.pooled_units,
-            "headBefore": ideas.head,
-            "headAfter": ideas.pooled_head,
+            "head": ideas.head,
+            "pooledHead": ideas.pooled_head,
         }
         assert account == {name: str(value) for name, value in expected.items()}, asdict(setting)
 

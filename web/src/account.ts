@@ -27,8 +27,8 @@ export interface Account {
   readonly pooledColumns: number;
   readonly pooledUnits: bigint;
   /** Weights of a dense layer to ten classes, from the units and from the pooled units. */
-  readonly headBefore: bigint;
-  readonly headAfter: bigint;
+  readonly head: bigint;
+  readonly pooledHead: bigint;
 }
 
 export function accountOf(setting: Setting): Account {
@@ -63,7 +63,7 @@ export function accountOf(setting: Setting): Account {
     pooledRows,
     pooledColumns,
     pooledUnits,
-    headBefore: units * CLASSES,
-    headAfter: pooledUnits * CLASSES,
+    head: units * CLASSES,
+    pooledHead: pooledUnits * CLASSES,
   };
 }

@@ -2,7 +2,11 @@ import { render } from "preact";
 import { accountOf } from "./account";
 import { keepAddress } from "./address";
 import * as geometry from "./geometry";
+import { networks } from "./networks";
 import { Page } from "./page";
+import { forward } from "./parts/network/forward";
+import { reduce } from "./parts/network/reduce";
+import * as stack from "./parts/stack/stack";
 import { settingFrom } from "./setting";
 import { applyToDocument } from "./state";
 import { tables } from "./words";
@@ -17,6 +21,10 @@ declare global {
 window.striate = {
   geometry,
   tables,
+  networks,
+  forward,
+  reduce,
+  stack,
   account: (entries: Record<string, string>) => accountOf(settingFrom(new Map(Object.entries(entries)))),
 };
 

@@ -1,7 +1,7 @@
 // How numbers are written: exact, as powers, as bytes and as time, in both languages.
 
 import type { JSX } from "preact";
-import { BYTES_PER_WEIGHT } from "./account";
+import { BYTES_PER_SECOND, BYTES_PER_WEIGHT } from "./account";
 import { language } from "./state";
 
 type Whole = bigint | number;
@@ -63,18 +63,22 @@ const SPANS = [
   { seconds: 3_600, en: "hours", one: "hour", zh: "小时" },
   { seconds: 60, en: "minutes", one: "minute", zh: "分钟" },
   { seconds: 1, en: "seconds", one: "second", zh: "秒" },
-  { seconds: 1e-3, en: "milliseconds", one: "millisecond", zh: "毫秒" },
-  { seconds: 1e-6, en: "microseconds", one: "microsecond", zh: "微秒" },
-  { seconds: 1e-9, en: "nanoseconds", one: "nanosecond", zh: "纳秒" },
+  { seconds: 1e-3, en: "ms", one: "ms", zh: "ms" },
+  { seconds: 1e-6, en: "µs", one: "µs", zh: "µs" },
+  { seconds: 1e-9, en: "ns", one: "ns", zh: "ns" },
 ] as const;
 
-/** A span of time in the unit that suits it: 2.2 hours, 2.2 小时. */
+/** A span of time in the unit that suits it: 2.2 hours, 2.2 小时, 800 ms. */
 export function duration(seconds: number): string {
   const span = SPANS.find((unit) => seconds >= unit.seconds) ?? SPANS[SPANS.length - 1]!;
   const value = rounded(seconds / span.seconds);
   if (language.value === "zh") return `${value} ${span.zh}`;
   return `${value} ${value === "1" ? span.one : span.en}`;
 }
+
+/** The time to read so many weights once from the disk that the page states. */
+export const readingTime = (weights: bigint): string =>
+  duration(Number(weights * BYTES_PER_WEIGHT) / Number(BYTES_PER_SECOND));
 
 /** How many times `before` is of `after`: 10,000, or 3.9 where it does not divide. */
 export function times(before: bigint, after: bigint): string {
@@ -85,4 +89,4 @@ export function times(before: bigint, after: bigint): string {
 }
 
 /** A fraction as a percentage with one digit. */
-export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`;
+export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)}\u00a0%`;

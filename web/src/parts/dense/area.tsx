@@ -3,10 +3,9 @@
 import type { JSX } from "preact";
 import { Button, Controls, NumberField, Slider } from "../../controls";
 import { arrows, Figure } from "../../figure";
-import { exact, memory, short, times } from "../../numbers";
+import { exact, memory, readingTime, short, times } from "../../numbers";
 import { LARGEST_KERNEL } from "../../setting";
 import { account, change, setting } from "../../state";
-import { readingTime } from "./cost";
 import { length } from "./length";
 import { durations, IDEAS, squaresOf, viewAt, type Square, type View } from "./squares";
 import { text } from "./words";

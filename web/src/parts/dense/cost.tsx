@@ -1,25 +1,10 @@
 // What the weights of each layer cost: a table.
 
 import type { JSX } from "preact";
-import { BYTES_PER_SECOND, BYTES_PER_WEIGHT } from "../../account";
-import { duration, exact, memory, Power, short } from "../../numbers";
+import { exact, memory, Power, readingTime, short } from "../../numbers";
 import { account } from "../../state";
 import { squaresOf } from "./squares";
 import { text } from "./words";
-
-const SYMBOLS = [
-  [1e-3, "ms"],
-  [1e-6, "µs"],
-  [1e-9, "ns"],
-] as const;
-
-/** The time to read so many weights once from the disk that the page states; short enough for a narrow column. */
-export function readingTime(weights: bigint): string {
-  const seconds = Number(weights * BYTES_PER_WEIGHT) / Number(BYTES_PER_SECOND);
-  if (seconds >= 1) return duration(seconds);
-  const [unit, symbol] = SYMBOLS.find(([unit]) => seconds >= unit) ?? SYMBOLS[SYMBOLS.length - 1]!;
-  return `${Number((seconds / unit).toPrecision(3))} ${symbol}`;
-}
 
 /** A row for each layer; every digit stands on a line of its own, or a narrow column would have to break it. */
 export function Costs(): JSX.Element {

@@ -2,11 +2,11 @@
 
 import type { JSX } from "preact";
 import { Controls, SizeControls } from "../../controls";
-import { exact, memory, Power, short } from "../../numbers";
+import { exact, memory, Power, readingTime, short } from "../../numbers";
 import type { Part } from "../../part";
 import { account, setting } from "../../state";
 import { Areas } from "./area";
-import { Costs, readingTime } from "./cost";
+import { Costs } from "./cost";
 import { text } from "./words";
 import { Wiring } from "./wiring";
 

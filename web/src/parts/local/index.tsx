@@ -22,8 +22,9 @@ function Where(): JSX.Element {
     <p>
       {padding === "same"
         ? t.samePadding(exact(low), exact(high), exact(kernel - 1), exact(stride))
-        : t.validPadding(exact(rows), exact(columns), exact(units), exact(pixels))}
-      {stride === 1 ? t.strideOne : t.strideMore(exact(stride), exact(units))}
+        : t.validPadding}
+      {stride === 1 ? t.strideOne : t.strideMore(exact(stride))}
+      {t.positions(exact(rows), exact(columns), exact(units), exact(pixels))}
     </p>
   );
 }
@@ -32,6 +33,7 @@ function View(): JSX.Element {
   const t = text();
   const { kernel } = setting.value;
   const { pixels, dense, connections, connectionsInside } = account.value;
+  const factor = factorOf(account.value);
   const alone = unseen(setting.value);
   return (
     <>
@@ -46,7 +48,7 @@ function View(): JSX.Element {
       <Where />
       <Sums />
       <p class="quiet">{t.nominal(connections === connectionsInside)}</p>
-      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), factorOf(account.value))}</p>
+      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), `${factor.sign} ${factor.text}`)}</p>
       {dense === 10n ** 12n && connections === 10n ** 8n && (
         <p class="local-note">{t.thousandth(<Power value={dense} />, <Power value={connections} />)}</p>
       )}

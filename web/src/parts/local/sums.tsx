@@ -6,21 +6,24 @@ import { exact, times } from "../../numbers";
 import { account, setting } from "../../state";
 import { text } from "./words";
 
-/** How many times fewer the local weights are: every digit where it divides, and a sign where it is rounded. */
-export function factorOf({ dense, connections }: Account): string {
-  return dense % connections === 0n ? exact(dense / connections) : `≈ ${times(dense, connections)}`;
+/** How many times fewer the local weights are: every digit where it divides, else rounded, as its sign says. */
+export function factorOf({ dense, connections }: Account): { sign: "=" | "≈"; text: string } {
+  return dense % connections === 0n
+    ? { sign: "=", text: exact(dense / connections) }
+    : { sign: "≈", text: times(dense, connections) };
 }
 
 export function Sums(): JSX.Element {
   const t = text();
   const { kernel } = setting.value;
   const { pixels, units, dense, connections, connectionsInside } = account.value;
+  const factor = factorOf(account.value);
   const rows = [
     { name: t.denseSum, formula: `${exact(units)} × ${exact(pixels)}`, value: exact(dense), kind: "dense" },
     { name: t.localSum, formula: `${exact(units)} × ${exact(kernel)}²`, value: exact(connections), kind: "local" },
     { name: t.insideSum, formula: "", value: exact(connectionsInside), kind: "of-these" },
     { name: t.paddingSum, formula: "", value: exact(connections - connectionsInside), kind: "of-these" },
-    { name: t.factorSum, formula: "", value: factorOf(account.value), kind: "factor" },
+    { name: t.factorSum, formula: "", value: factor.sign === "=" ? factor.text : `${factor.sign} ${factor.text}`, kind: "factor" },
   ];
   return (
     <>

@@ -71,11 +71,11 @@ export const text = words("local", {
       `Padding “same” surrounds the image with zeros so that ${stride === "1" ? "every pixel" : `one pixel in every ${stride} along each axis`} has a unit: ${
         total === "0" ? "a window of one pixel needs none" : `a window of k needs k − 1 = ${total} more rows and columns, (k − 1)/2 rounded down = ${low} in front (above, left) and the rest, ${high}, behind`
       }.`,
-    validPadding: (rows: string, columns: string, units: string, pixels: string) =>
-      `Without padding a window must fit inside the image, so there are only ${rows} × ${columns} = ${units} units for ${pixels} pixels.`,
+    validPadding: "Without padding every window must lie inside the image.",
     strideOne: " From one unit to the next the window moves by one pixel.",
-    strideMore: (stride: string, units: string) =>
-      ` Stride ${stride}: from one unit to the next the window jumps ${stride} pixels, which leaves ${plural(units, "unit")}.`,
+    strideMore: (stride: string) => ` Stride ${stride}: from one unit to the next the window jumps ${stride} pixels.`,
+    positions: (rows: string, columns: string, units: string, pixels: string) =>
+      ` That makes ${rows} × ${columns} = ${plural(units, "unit")} for ${plural(pixels, "pixel")}.`,
     dragHint: " Drag in any of the three pictures, or use the arrow keys (with Shift, ten units at a time).",
     dashed: " Dashed: the next units’ windows, to the right and below.",
     dragKeys: "Move the window with the arrow keys, with Shift by ten units",
@@ -98,8 +98,8 @@ export const text = words("local", {
         : "The account at the top of the page counts all taps, those on padding too: each is a weight that the layer stores.",
     rule: (pixels: string, kernel: string, taps: string, factor: string) => (
       <>
-        The rule, for any image and window of side k: each unit keeps k² weights of as many as there are pixels, so the
-        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps} ={" "}
+        The rule, for any image and window of side k: each unit has k² weights where it had one for every pixel, so their
+        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps}{" "}
         <strong>{factor}</strong>.
       </>
     ),
@@ -184,10 +184,11 @@ export const text = words("local", {
       `填充方式 same 在图像四周补零，使${stride === "1" ? "每个像素" : `每个方向上每 ${stride} 个像素`}对应一个单元：${
         total === "0" ? "窗口只有一个像素时不必补" : `边长为 k 的窗口要多补 k − 1 = ${total} 行和同样多的列，前面（上、左）补 (k − 1)/2 取整 = ${low}，其余 ${high} 补在后面`
       }。`,
-    validPadding: (rows: string, columns: string, units: string, pixels: string) =>
-      `不填充时窗口必须完整地落在图像内，所以 ${pixels} 个像素只对应 ${rows} × ${columns} = ${units} 个单元。`,
+    validPadding: "不填充时，每个窗口都必须完整地落在图像内。",
     strideOne: "从一个单元到下一个，窗口移动一个像素。",
-    strideMore: (stride: string, units: string) => `步长为 ${stride}：从一个单元到下一个，窗口一次跳 ${stride} 个像素，于是只剩 ${units} 个单元。`,
+    strideMore: (stride: string) => `步长为 ${stride}：从一个单元到下一个，窗口一次跳 ${stride} 个像素。`,
+    positions: (rows: string, columns: string, units: string, pixels: string) =>
+      `这样，${pixels} 个像素对应 ${rows} × ${columns} = ${units} 个单元。`,
     dragHint: "三幅图都可以拖动，也可以用方向键（按住 Shift 一次移动十个单元）。",
     dashed: "虚线框是右边和下边相邻单元的窗口。",
     dragKeys: "用方向键移动窗口，按住 Shift 一次移动十个单元",
@@ -211,7 +212,7 @@ export const text = words("local", {
     rule: (pixels: string, kernel: string, taps: string, factor: string) => (
       <>
         一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的{" "}
-        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} = <strong>{factor}</strong>。
+        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} <strong>{factor}</strong>。
       </>
     ),
     thousandth: (dense: Count, local: Count) => (

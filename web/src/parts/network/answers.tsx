@@ -16,7 +16,8 @@ interface Layout {
   readonly wide: boolean;
   readonly cell: number;
   readonly maps: readonly [x: number, y: number];
-  readonly bars: readonly [x: number, y: number];
+  /** Under the maps where there is no room beside them. */
+  readonly bars: readonly [x: number, y: number] | undefined;
   readonly bar: number;
   readonly answer: readonly [x: number, y: number];
   readonly accuracy: readonly [x: number, y: number];
@@ -26,9 +27,9 @@ interface Layout {
 }
 
 function layoutFor(width: number): Layout {
-  if (width >= 700) {
-    const cell = width >= 840 ? 4 : 3;
-    const maps = 190;
+  if (width >= 840) {
+    const cell = 4;
+    const maps = 194;
     const bars = maps + 8 * (SIDE * cell + GAP) + 24;
     const bar = Math.min(18, (width - bars - 210) / CLASSES);
     const answer = bars + CLASSES * bar + 34;
@@ -46,15 +47,17 @@ function layoutFor(width: number): Layout {
   }
   const cell = Math.max(Math.min(Math.floor((width - 7 * GAP) / (8 * SIDE)), 5), 1);
   const below = (network: Network) => 80 + SIDE * cell + (network.pool ? SIDE * cell + 8 : 0);
+  const right = 8 * (SIDE * cell + GAP) + 24;
+  const beside = width - right >= 240;
   return {
     wide: false,
     cell,
     maps: [0, 74],
-    bars: [0, 0],
-    bar: Math.min((width - 8) / CLASSES, 30),
+    bars: beside ? [right, 74] : undefined,
+    bar: Math.min((width - (beside ? right : 8)) / CLASSES, 30),
     answer: [width - 24, 34],
     accuracy: [0, 0],
-    tall: (network) => below(network) + BAR_TALL + 46,
+    tall: (network) => (beside ? Math.max(below(network) + 14, 74 + BAR_TALL + 36) : below(network) + BAR_TALL + 46),
     weights: [0, 60, width],
   };
 }
@@ -103,7 +106,7 @@ function Row({ network, reply, layout, y }: { network: Network; reply: Reply | u
   const name = `network-${network.name}`;
   const most = reply ? Math.max(...reply.hidden) : 0;
   const under = layout.maps[1] + SIDE * layout.cell * (network.pool ? 2 : 1) + (network.pool ? 8 : 0);
-  const [barsX, barsY] = wide ? layout.bars : [4, under + 12];
+  const [barsX, barsY] = layout.bars ?? [4, under + 12];
   const label = example.value?.label;
   const right = label === undefined || !reply ? "" : reply.digit === label ? "✓" : "✗";
   const weights = `${t.hidden(exact(network.weights.hidden))} ${t.head(exact(network.weights.head))}`;
@@ -186,7 +189,7 @@ export function Answers(): JSX.Element {
                 <>
                   <text class="label" x={0} y={16}>{t.weightsHead}</text>
                   <text class="label" x={layout.maps[0]} y={16}>{t.units}</text>
-                  <text class="label" x={layout.bars[0]} y={16}>{t.scores}</text>
+                  <text class="label" x={layout.bars?.[0] ?? 0} y={16}>{t.scores}</text>
                   <text class="label" x={layout.answer[0]} y={16} text-anchor="middle">{t.answer}</text>
                   <text class="label" x={layout.accuracy[0]} y={16}>{t.accuracyHead(networks.data.test)}</text>
                 </>

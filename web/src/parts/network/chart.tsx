@@ -39,8 +39,8 @@ export function Chart(): JSX.Element {
   const { variants } = networks;
   const named = (network: Network) => names()[network.name] ?? "";
   const lowest = Math.min(...variants.map((network) => Math.min(network.accuracy.lowest, bounds(network)[0])));
-  // A step of five points below the lowest leaves room for its label.
-  const floor = Math.max(Math.floor((lowest - 0.02) * 20) / 20, 0);
+  // A little below the lowest, so that a name has room there.
+  const floor = Math.max(Math.floor((lowest - 0.015) * 50) / 50, 0);
   const said = variants.map((network) => {
     const [low, high] = bounds(network);
     return t.point(named(network), exact(weightsOf(network)), percent(network.accuracy.mean), percent(low), percent(high));
@@ -100,7 +100,7 @@ export function Chart(): JSX.Element {
                   </g>
                 );
               })}
-              {labels(variants, places, (value) => y(value)).map(({ network, x: at, y: on, anchor }) => (
+              {labels(variants, places, (value) => y(value), named).map(({ network, x: at, y: on, anchor }) => (
                 <text key={network.name} class={`network-name network-${network.name}`} x={at} y={on} text-anchor={anchor}>{named(network)}</text>
               ))}
             </>
@@ -118,21 +118,31 @@ interface Label {
   readonly anchor: "start" | "middle" | "end";
 }
 
-/** A name for each point, above and below the intervals in turn, clear of the intervals beside it. */
-function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number): Label[] {
-  const order = variants.map((_, k) => k).sort((a, b) => places[b]! - places[a]!);
-  const left = Math.min(...places);
-  return order.map((k, place) => {
-    const network = variants[k]!;
-    const near = variants.filter((_, other) => Math.abs(places[other]! - places[k]!) < 2 * APART).map(bounds);
-    const anchor = place === 0 ? "end" : places[k] === left ? "start" : "middle";
-    const shift = { end: 10, start: -10, middle: 0 }[anchor];
-    const above = place % 2 === 0;
-    return {
-      network,
-      x: places[k]! + shift,
-      y: above ? y(Math.max(...near.map(([, high]) => high))) - 8 : y(Math.min(...near.map(([low]) => low))) + 18,
-      anchor,
-    };
+const LETTER = 8;
+const LINE = 16;
+/** A text's width, roughly: Chinese letters are twice as wide. */
+const widthOf = (text: string) => [...text].reduce((sum, sign) => sum + (sign > "\u2e80" ? 1.8 : 1) * LETTER, 0);
+
+/** A name for each point, above or below its interval, where it hides no interval and no other name. */
+function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number, named: (network: Network) => string): Label[] {
+  const [first, last] = [Math.min(...places), Math.max(...places)];
+  type Box = readonly [left: number, right: number, top: number, bottom: number];
+  const taken: Box[] = variants.map((network, k) => {
+    const [low, high] = bounds(network);
+    return [places[k]! - 6, places[k]! + 11, y(high), y(low)];
+  });
+  const free = ([left, right, top, bottom]: Box) => !taken.some((box) => left < box[1] && right > box[0] && top < box[3] && bottom > box[2]);
+  return variants.map((network, k) => {
+    const place = places[k]!;
+    const anchor = place === last ? "end" : place === first ? "start" : "middle";
+    const x = place + { end: 10, start: -10, middle: 0 }[anchor];
+    const wide = widthOf(named(network));
+    const left = x - { start: 0, middle: wide / 2, end: wide }[anchor];
+    const [low, high] = bounds(network);
+    const candidates = [0, 1, 2].flatMap((far) => [y(high) - 8 - far * LINE, y(low) + 18 + far * LINE]);
+    const boxAt = (base: number): Box => [left, left + wide, base - 12, base + 4];
+    const base = candidates.find((candidate) => free(boxAt(candidate))) ?? candidates[0]!;
+    taken.push(boxAt(base));
+    return { network, x, y: base, anchor };
   });
 }

@@ -1,9 +1,9 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { Pixels } from "../../drawing";
 import { arrows, Figure } from "../../figure";
 import { DEEPEST, SIDE } from "../../networks";
 import type { Point } from "./reduce";
+import { Shades } from "./shades";
 import { begin, example, extend, strokes, undo } from "./state";
 import { text } from "./text";
 
@@ -64,7 +64,7 @@ export function Pad(): JSX.Element {
         height={(width) => width}
         frame={{
           // A finger draws here and does not scroll; beside the pad it scrolls.
-          style: { touchAction: "none", userSelect: "none", maxWidth: `min(${LARGEST}px, 88%)`, cursor: "crosshair" },
+          style: { touchAction: "none", userSelect: "none", maxWidth: `min(${LARGEST}px, 80vw)`, cursor: "crosshair" },
           tabIndex: 0,
           role: "group",
           "aria-label": t.padLabel,
@@ -91,7 +91,7 @@ export function Pad(): JSX.Element {
       >
         {(side) => (
           <>
-            {image && <Pixels values={image.pixels.map((pixel) => pixel / DEEPEST)} columns={SIDE} cell={side / SIDE} />}
+            {image && <Shades class="network-paint" most={DEEPEST} maps={[{ values: image.pixels, from: 0, side: SIDE, x: 0, y: 0, cell: side / SIDE }]} />}
             <rect class="network-paper" x={0.5} y={0.5} width={side - 1} height={side - 1} rx={6} />
             {!image &&
               drawn.map((stroke, k) => <path key={k} class="network-ink" d={line(stroke, side)} stroke-width={side * 0.065} />)}

@@ -1,8 +1,9 @@
 import type { JSX } from "preact";
-import { Grid, Pixels } from "../../drawing";
+import { Grid } from "../../drawing";
 import { Figure } from "../../figure";
 import { DEEPEST, SIDE } from "../../networks";
 import { BITMAP } from "./reduce";
+import { Shades } from "./shades";
 import { seen } from "./state";
 import { text } from "./text";
 
@@ -48,9 +49,9 @@ export function Seen(): JSX.Element {
                 </text>
               ))
             )}
-            <Grid rows={SIDE} columns={SIDE} cell={cell} />
+            {bitmap ? <Grid rows={SIDE} columns={SIDE} cell={cell} /> : <Grid rows={1} columns={1} cell={wide} />}
             <g transform={`translate(${wide + GAP} 0)`}>
-              <Pixels values={pixels.map((pixel) => pixel / DEEPEST)} columns={SIDE} cell={cell} />
+              <Shades class="network-paint" most={DEEPEST} maps={[{ values: pixels, from: 0, side: SIDE, x: 0, y: 0, cell }]} />
               <Grid rows={SIDE} columns={SIDE} cell={cell} />
               {ink &&
                 pixels.map((pixel, k) => (

@@ -2,7 +2,8 @@
 
 import type { JSX } from "preact";
 
-const SHADES = 12;
+/** As many as the counts of black pixels in a block have. */
+const SHADES = 16;
 
 export interface Placed {
   readonly values: ArrayLike<number>;

@@ -57,7 +57,7 @@ export const text = words("network", {
     nothing: "Draw something, and the networks answer.",
     answersSaid: (says: readonly string[]) => (says.length ? `${says.join("; ")}.` : "Nothing is drawn, so no network answers."),
     saysSure: (name: string, digit: number, sure: string) => `${name}: ${digit} with ${sure}`,
-    answersCaption: "Darker units answer more strongly, each network on its own scale. The bars are the ten scores through softmax: they sum to 1.",
+    answersCaption: "The stronger its colour, the stronger a unit’s answer, each network on its own scale. The bar under the weights is their number, all networks on one scale. The bars are the ten scores through softmax: they sum to 1.",
     chart: "Accuracy against weights",
     count: "weights of",
     whole: "the whole network",
@@ -79,10 +79,10 @@ export const text = words("network", {
     saved: ({ hidden, params }: Comparison) =>
       `What was saved: the hidden layer went from ${exact(hidden[0])} weights to ${exact(hidden[1])}, ${fold(hidden)} times fewer, and the whole network, after pooling, from ${exact(params[0])} numbers to ${exact(params[1])}, ${fold(params)} times fewer.`,
     lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
-      `What was given up: ${accuracy[0]} of the test images read rightly became ${accuracy[1]}, ${points} points, about ${lost} more of ${images} images read wrongly. ${
+      `What was given up: ${accuracy[0]} of the test images read rightly became ${accuracy[1]}, ${points} points, about ${lost} more of ${images} images read wrongly. No unit sees more than 3 × 3 pixels, none may look for something of its own at its place, and a pooled unit no longer tells where in its 2 × 2 it saw it. ${
         overlap
-          ? "The intervals overlap: so few images cannot tell the two apart for certain."
-          : "The intervals do not overlap: that is a real loss, the price of hidden units that never see more than 3 × 3 pixels. Part 5 shows how a stack of such layers sees more."
+          ? "On these digits that hardly matters: the intervals overlap, and so few images cannot tell the two networks apart for certain."
+          : "The intervals do not overlap: here that is a real loss. Part 5 shows how a stack of such layers sees more."
       }`,
     steps: "Step by step",
     step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}: ${fewer}; ${before} → ${after} right`,
@@ -95,7 +95,7 @@ export const text = words("network", {
     split: (train: number, validation: number, test: number) =>
       `Data: the 1,797 digits of scikit-learn (the test part of optdigits, Alpaydin and Kaynak 1998), divided once into ${exact(train)} to train, ${validation} to choose the recipe and ${test} to report. The test images chose nothing.`,
     recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
-      `Recipe, the same for all five: AdamW, learning rate ${rate} lowered along a cosine, weight decay ${decay}, ${epochs} epochs, batches of ${batch}, images moved by up to ${shift} pixel${shift === "1" ? "" : "s"} each time they are seen.`,
+      `Recipe, the same for all five: AdamW, learning rate ${rate} at its highest, weight decay ${decay}, ${epochs} epochs, batches of ${batch}, images moved by up to ${shift} pixel${shift === "1" ? "" : "s"} each time they are seen.`,
     seeds: (count: number) =>
       `${count} seeds for each. The networks in this page are those with the median validation score, not the best; their weights are rounded to 16 bits, and the accuracies are those of the rounded weights. The interval is for the number of images alone: the seeds answer the same images.`,
   },
@@ -141,7 +141,7 @@ export const text = words("network", {
     nothing: "写点什么，网络就会作答。",
     answersSaid: (says: readonly string[]) => (says.length ? `${says.join("；")}。` : "还没有写，网络没有作答。"),
     saysSure: (name: string, digit: number, sure: string) => `${name}：${digit}，${sure}`,
-    answersCaption: "颜色越深，单元的响应越强，各网络用各自的尺度。横条是十个得分经 softmax 后的值，总和为 1。",
+    answersCaption: "颜色越浓，单元的响应越强，各网络用各自的尺度。权值数旁的横条按同一尺度画出各网络的权值多少。竖条是十个得分经 softmax 后的值，总和为 1。",
     chart: "准确率与权值数",
     count: "权值数算哪些",
     whole: "整个网络",
@@ -161,25 +161,25 @@ export const text = words("network", {
     range: "最低至最高",
     interval: "95 % 区间",
     saved: ({ hidden, params }: Comparison) =>
-      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，只有原来的 ${fold(hidden)} 分之一；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 ${fold(params)} 分之一。`,
+      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，是原来的 1/${fold(hidden)}；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
     lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
-      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。${
+      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。每个单元最多只看 3 × 3 个像素，不能在自己的位置上找与众不同的东西，池化后的单元也说不清目标在 2 × 2 里的哪一格。${
         overlap
-          ? "两个区间有重叠：图像太少，还不能断定孰优孰劣。"
-          : "两个区间没有重叠：这是实实在在的损失，因为每个隐藏单元最多只看 3 × 3 个像素。第五部分讲了多层叠起来怎样看得更广。"
+          ? "对这些数字来说影响很小：两个区间有重叠，这么少的图像还不能断定孰优孰劣。"
+          : "两个区间没有重叠：在这里，这是实实在在的损失。第五部分讲了多层叠起来怎样看得更广。"
       }`,
     steps: "一步一步看",
     step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
-    fewerHidden: (times: string) => `隐藏层权值减到 ${times} 分之一`,
-    fewerHead: (times: string) => `输出层权值减到 ${times} 分之一`,
+    fewerHidden: (times: string) => `隐藏层权值减为原来的 1/${times}`,
+    fewerHead: (times: string) => `输出层权值减为原来的 1/${times}`,
     foreign:
-      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；横条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
+      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；竖条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
     how: "这些数从哪里来",
     made: (command: string) => ["由 ", command, " 用 striate 自己的层训练得到，没有一个数是手工填写的。"],
     split: (train: number, validation: number, test: number) =>
       `数据：scikit-learn 自带的 1,797 个手写数字（optdigits 的测试部分，Alpaydin 与 Kaynak，1998），一次划分为训练 ${exact(train)} 张、选择训练方案 ${validation} 张、报告结果 ${test} 张。测试图像没有参与任何选择。`,
     recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
-      `五个网络的训练方案相同：AdamW，学习率 ${rate}，按余弦降到 0，权重衰减 ${decay}，${epochs} 轮，每批 ${batch} 张，每次使用图像时随机平移至多 ${shift} 像素。`,
+      `五个网络的训练方案相同：AdamW，学习率最高 ${rate}，权重衰减 ${decay}，${epochs} 轮，每批 ${batch} 张，每次使用图像时随机平移至多 ${shift} 像素。`,
     seeds: (count: number) =>
       `每种接法训练 ${count} 次，种子各不相同。页面里用的是验证得分居中的那一个，不是最好的；权值舍入到 16 位，准确率按舍入后的权值计算。置信区间只反映图像的数量：各个种子回答的是同一批图像。`,
   },
@@ -196,7 +196,7 @@ export const wirings = words("network-wirings", {
   en: {
       dense: "every unit sees all 64 pixels",
       local: "3 × 3 window, own kernel",
-      blocks: "a kernel for each 4 × 4 block",
+      blocks: "kernel for each 4 × 4 block",
       shared: "one kernel for each map",
       pooled: "and 2 × 2 max pooling",
     } as Record<string, string>,

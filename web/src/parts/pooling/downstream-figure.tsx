@@ -29,20 +29,20 @@ const APART = 20;
 
 export function DownstreamFigure(): JSX.Element {
   const t = text();
-  const { units, pooledUnits, headBefore, headAfter } = account.value;
+  const { units, pooledUnits, head, pooledHead } = account.value;
   const less = lessOf(units, pooledUnits);
   const fewer = { same: () => t.notFewer, share: t.lower, factor: t.fewer }[less.kind](less.text, less.exactly);
   const bars = [
     { label: t.unitsBefore, value: units, of: units, idea: "before", note: undefined },
     { label: t.unitsAfter, value: pooledUnits, of: units, idea: "after", note: fewer },
-    { label: t.headBefore, value: headBefore, of: headBefore, idea: "before", note: memory(headBefore) },
-    { label: t.headAfter, value: headAfter, of: headBefore, idea: "after", note: memory(headAfter) },
+    { label: t.head, value: head, of: head, idea: "before", note: memory(head) },
+    { label: t.pooledHead, value: pooledHead, of: head, idea: "after", note: memory(pooledHead) },
   ];
   return (
     <Figure
       name="pooling-saves"
       title={t.savesTitle}
-      description={t.savesDescription(exact(units), exact(pooledUnits), exact(headBefore), exact(headAfter))}
+      description={t.savesDescription(exact(units), exact(pooledUnits), exact(head), exact(pooledHead))}
       caption={
         <>
           {t.own}

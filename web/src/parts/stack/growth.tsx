@@ -31,7 +31,7 @@ const repeated = (list: readonly Layer[], many: number): readonly Layer[] =>
 
 const LEFT = 52;
 const RIGHT = 14;
-const TOP = 30;
+const TOP = 34;
 const BOTTOM = 42;
 
 export function Growth(): JSX.Element {
@@ -55,11 +55,8 @@ export function Growth(): JSX.Element {
         {(wide, tall) => {
           const x = scaleLinear([0, shown], [LEFT, wide - RIGHT]);
           const log = scaleLog([1, Math.max(all, 10)], [tall - BOTTOM, TOP]);
-          // The last layer may see more than there is; what is far above the image stays in the drawing.
-          const y = (value: number) => Math.max(log(value), 8);
-          const rings = ways.flatMap(({ reach }) => (reach && reach.layers <= shown ? [x(reach.layers)] : []));
-          const places = [LEFT + 6, (LEFT + wide) / 2 - 50, wide - RIGHT - 110];
-          const nameAt = places.find((place) => rings.every((ring) => ring < place - 8 || ring > place + 110)) ?? LEFT + 6;
+          // The last layer may see more than there is; its ring stays between the line and the line's name.
+          const y = (value: number) => Math.max(log(value), TOP - 8);
           const powers = Array.from({ length: 6 }, (_, k) => 10 ** k).filter((value) => value <= Math.max(all, 10) && (value <= all * 0.6 || value > all));
           const steps = Math.ceil(shown / (wide < 560 ? 6 : 12));
           return (
@@ -76,7 +73,7 @@ export function Growth(): JSX.Element {
               <text class="label" x={LEFT - 8} y={y(all) + 4.5} text-anchor="end">
                 {short(all)}
               </text>
-              <text class="stack-whole-name" x={nameAt} y={y(all) - 7}>
+              <text class="stack-whole-name" x={LEFT} y={y(all) - 19}>
                 {t.wholeImage}
               </text>
               {Array.from({ length: Math.floor(shown / steps) + 1 }, (_, k) => (

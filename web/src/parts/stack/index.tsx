@@ -39,7 +39,9 @@ function Saved(): JSX.Element {
   const reach = layersToSee(layers.value, side.value);
   if (!reach) return <p>{t.savedNever}</p>;
   const { layers: many, weights } = reach;
-  if (weights >= pixels || weights === 0n) return <p>{t.savedMore(exact(many), exact(weights), exact(pixels))}</p>;
+  if (many === 0) return <p>{t.savedNothing}</p>;
+  if (weights === 0n) return <p>{t.savedPool}</p>;
+  if (weights >= pixels) return <p>{t.savedMore(exact(many), exact(weights), exact(pixels))}</p>;
   return <p>{t.saved(exact(many), exact(weights), exact(pixels), times(pixels, weights))}</p>;
 }
 

@@ -45,7 +45,8 @@ export const text = words("stack", {
         ? `Unit ${position} of layer ${layer} sees pixel ${first} alone`
         : `Unit ${position} of layer ${layer} sees pixels ${first} to ${last}, ${wide} wide`) +
       (cut ? `: the other ${cut} of its ${size} lie outside the image.` : "."),
-    tooSmall: (layer: number, units: string) => `Layer ${layer} has no unit: its window does not fit the ${units} units below.`,
+    tooSmall: (layer: number, units: string) =>
+      `Layer ${layer} has no unit: its window does not fit the ${units === "1" ? "single unit" : `${units} units`} below.`,
     pixels: "pixels",
     rowName: (layer: number, { kind, window, stride }: Layer, wide: boolean) => {
       if (!wide) return `${layer}: ${kind === "pool" ? "p " : ""}${windowOf(window)}`;
@@ -60,7 +61,7 @@ export const text = words("stack", {
     ),
     formulaFor: "For this stack:",
     growthIntro: (side: string) =>
-      `Without strides each 3×3 layer adds 2 pixels: growth by addition. Each stride of 2 doubles what all later layers add: growth by multiplication. How many layers are needed until a unit sees all ${side} pixels from edge to edge?`,
+      `Without strides each 3×3 layer adds 2 pixels: growth by addition. Each stride of 2 doubles what all later layers add: growth by multiplication. How many layers are needed until a unit sees the image from edge to edge, ${side} ${side === "1" ? "pixel" : "pixels"}?`,
     growthTitle: "How many layers until a unit sees the whole image",
     growthDescription: (side: string, ways: string) => `Width of the field after each layer, up to ${side} pixels. Layers needed: ${ways}.`,
     growthCaption: "Width of the field in pixels, on a logarithmic scale. A ring marks the first layer whose units see the whole image; it must also stand in the middle of it.",
@@ -78,7 +79,7 @@ export const text = words("stack", {
     weightsNote: "Weights of one channel in two dimensions: k² a convolution, none for pooling. The dense unit has one for every pixel.",
     growthFormula: (side: string, many: string) => (
       <>
-        In formulas: <i>n</i> layers of 3×3 see 1 + 2<i>n</i> pixels, so {side} pixels take ({side} − 1) ÷ 2, rounded up: {many}. <i>m</i>{" "}
+        In formulas: <i>n</i> layers of 3×3 see 1 + 2<i>n</i> pixels, so a width of {side} takes ({side} − 1) ÷ 2, rounded up: {many}. <i>m</i>{" "}
         rounds of 3×3 and a pool see 3·2<sup><i>m</i></sup> − 2.
       </>
     ),
@@ -139,6 +140,8 @@ export const text = words("stack", {
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
       `Saved: a unit that sees the whole image, for ${weights} weights in ${layers} layers instead of ${pixels} in one, ${factor} times fewer. A layer adds k² weights however large the image is.`,
     savedNever: "Saved: with windows of 1 nothing ever widens; any larger window adds k² weights a layer however large the image is.",
+    savedPool: "Saved: everything, for pooling has no weights. But pooling alone only sums up; it looks for nothing.",
+    savedNothing: "Saved: nothing yet, for an image of one pixel is seen whole from the start. On larger images a layer adds k² weights.",
     savedMore: (layers: string, weights: string, pixels: string) =>
       `No saving on an image so small: ${weights} weights in ${layers} layers do what a dense unit does with ${pixels}. On larger images k² weights a layer stay k².`,
     lost: "Given up: distant pixels meet only after many layers, each of which must pass the message on; pixels at the edge of a field count for little; and after strides and pooling the place of what was seen is known only to within a step.",
@@ -274,6 +277,8 @@ export const text = words("stack", {
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
       `省下了什么：要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必一层用 ${pixels} 个，是后者的 1/${factor}。图像再大，每加一层也只添 k² 个权值。`,
     savedNever: "省下了什么：窗口全是 1，感受野永远不会变宽；只要窗口大一些，图像再大，每层也只添 k² 个权值。",
+    savedPool: "省下了什么：全部，因为池化没有权值。但只有池化的话，就只会汇总，不会去找任何东西。",
+    savedNothing: "省下了什么：还没有，只有一个像素的图像一开始就看全了。图像大了以后，每层只添 k² 个权值。",
     savedMore: (layers: string, weights: string, pixels: string) =>
       `图像这么小，省不下什么：${layers} 层要 ${weights} 个权值，一个全连接单元只要 ${pixels} 个。图像变大以后，每层仍是 k² 个。`,
     lost: "放弃了什么：相距很远的像素要过很多层才碰面，每一层都得把消息传下去；感受野边缘的像素几乎不起作用；经过步长和池化，看到的东西究竟在哪儿，只能精确到一个间距。",
