@@ -48,7 +48,9 @@ def stages(result: dict) -> Iterator[tuple[str, float]]:
     yield "fine-tuned", result["shrunk"]["validation"]["accuracy"]
 
 
-def claims(result: dict, article: dict, again: dict, run: Path) -> Iterator[tuple[str, bool]]:
+def claims(
+    result: dict, article: dict, again: dict, run: Path, explainer: Path
+) -> Iterator[tuple[str, bool]]:
     """What the demo shows, each with whether it is so."""
     (layer,) = (row for row in article["layers"] if row["weights"])
     steps = (layer["dense_params"], layer["connections"], layer["weights"])
@@ -74,6 +76,8 @@ def claims(result: dict, article: dict, again: dict, run: Path) -> Iterator[tupl
     yield "read again, the network is as accurate", again["accuracy"] == after["accuracy"]
     report = (run / "report.html").read_text()
     yield "the report is written", report.lstrip().lower().startswith("<!doctype html>")
+    page = explainer.read_text()
+    yield "the explainer is written", page.lstrip().lower().startswith("<!doctype html>")
 
 
 def main(run: Path) -> None:
@@ -92,17 +96,20 @@ def main(run: Path) -> None:
     for stage, accuracy in stages(result):
         print(f"  {stage:<20} {accuracy:7.2%}  {'█' * round(40 * accuracy)}")
 
+    explainer = run / "three-ideas.html"
+    striate("explain", "--quiet", "--out", str(explainer))
+
     print("\nIs it so? The ledger, and the network read again in a new process:")
     article = striate("count", "zoo:article", read=True)
     again = striate("evaluate", str(run), read=True)
     broken = []
-    for claim, holds in claims(result, article, again, run):
+    for claim, holds in claims(result, article, again, run, explainer):
         print(f"  {'yes' if holds else 'NO '}  {claim}")
         if not holds:
             broken.append(claim)
 
     print()
-    Console().print(shrink_panel(result, run))
+    Console().print(shrink_panel(result, run, explainer))
     print(f"The demo took {time.monotonic() - begun:.0f} seconds.")
     if broken:
         raise SystemExit(f"demo: does not hold: {'; '.join(broken)}")

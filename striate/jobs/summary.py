@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-def shrink_panel(result: Document, run: Path) -> RenderableType:
-    """Before, after, ratio, intervals, the paired test, where the files are and how to load them."""
+def shrink_panel(result: Document, run: Path, explainer: Path | None = None) -> RenderableType:
+    """Before, after, ratio, intervals, the paired test, where the files are and how to load them.
+
+    `explainer` is where the page about the three ideas was written, if it was.
+    """
     from rich import box
     from rich.console import Group
     from rich.panel import Panel
@@ -31,6 +34,8 @@ def shrink_panel(result: Document, run: Path) -> RenderableType:
     for row in _rows(result):
         table.add_row(*row)
     lines = [Text(line) for line in _lines(result, run)]
+    if explainer is not None:
+        lines.append(Text(f"Why it can be so small, a page to play with: {explainer}"))
     titles = {
         "done": "Shrunk",
         "already-met": "The budget is met already: the network is unchanged",
