@@ -3,14 +3,14 @@
     python web/train.py [--seeds 0-9] [--out web/src/data/networks.json]
 
 Part 6 of the page runs `variants`: the same units, 8 maps of 8x8, wired densely, locally, in blocks, with one kernel,
-and with pooling behind it. Part 3 shows `sharing`: one map whose places have 64, 16, 4 kernels or one, where place
+and with pooling behind it. Part 3 shows `sharing`: two maps whose places have 64, 16, 4 kernels or one, where place
 matters. All are striate's layers on scikit-learn's digits, 1,057 images to train, 200 to validate, 540 to test.
 
 - **Choices** (learning rate, weight decay, epochs, shift) are made on the validation images with seeds that are not
   reported, one recipe for all variants and one for all of `sharing`; `recipe` lists all that was tried. `variants` are
   chosen by the mean of the accuracy on the validation images as they are and moved by half a pixel (two of the 32
   rows or columns of the bitmaps that the set was made from), since a drawing is never placed as well as the set's
-  images; `sharing`, which nobody draws on, by the images as they are. That `sharing` has one map, windows of 3x3 and a
+  images; `sharing`, which nobody draws on, by the images as they are. That `sharing` has two maps, windows of 3x3 and a
   head that is told only each quarter's average was chosen on validation, too, to show what a kernel for each place is
   worth; with eight maps and a head that sees every unit, `variants` shows how little it is worth elsewhere.
 - **What is shipped** is the seed with the median validation score (of an even number the lower, ties to the lower
@@ -105,7 +105,7 @@ def document(seeds: Sequence[int]) -> dict[str, Any]:
 def _recipe(recipe: Recipe, tried: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "optimizer": "AdamW",
-        "schedule": "cosine to 0",
+        "schedule": "one cycle: a tenth of the steps up, then a cosine to 0",
         "loss": "cross-entropy",
         "learning_rate": recipe.learning_rate,
         "weight_decay": recipe.weight_decay,

@@ -202,9 +202,9 @@ def test_nothing_is_wider_than_the_page(opened: Open, width: int, language: str)
             const box = text.getBoundingClientRect();
             return box.width > 0 && (box.left < drawing.left - 1 || box.right > drawing.right + 1
                 || box.top < drawing.top - 1 || box.bottom > drawing.bottom + 1);
-        }).map((text) => `${text.closest("figure").id}: ${text.textContent}`)"""
+        }).map((text) => `${text.closest("figure").id}: ${text.textContent}`).join("\\n")"""
     )
-    assert outside == []
+    assert outside == ""
 
 
 @pytest.mark.parametrize("width", [360, 1100])

@@ -4,21 +4,23 @@ How the set was made decides how a drawing must be reduced to look like it. Optd
 handwritten digits from forms scanned at 300 dots an inch, normalised each with the programs of NIST (Garris et al.,
 NISTIR 5469, 1994) to a black and white bitmap of 32x32, and counted the black pixels in each 4x4 block: 8x8 integers
 from 0 to 16. scikit-learn holds the 1,797 images of the 13 writers of its test set. What that normalisation does can
-be measured; `normalisation` measures what the 8x8 images still show:
+be measured; `normalisation` measures what the 8x8 images still show, in networks.json under `data`:
 
 - Height: a digit fills all 32 rows. Each of the 1,797 images has ink in the first and in the last row of blocks.
-- Width: about 20 of the 32 columns (17 to 24 in nine of ten images), nearly the same for every class, a 1 included:
+- Width: about 20 of the 32 columns (17 to 23 in nine of ten images), nearly alike in all classes, a 1 included (18):
   height and width are scaled apart, to a box of 20x32, so that narrow digits come out wide and with thick strokes.
-- Place: the box is centred. Columns 6 to 25, so the outermost blocks are mostly empty: 1 % of the images have ink in
+- Place: the box is centred, columns 6 to 25, so the outermost blocks are mostly empty: 1 % of the images have ink in
   the first column of blocks, 12 % in the last.
-- Ink: about 313 of the 1,024 pixels (261 to 368 in nine of ten images): strokes are thickened or thinned until the ink
-  is in that range. A stroke is then 4 to 6 pixels wide, about one block and a half, and 7 in a 1.
-- Slant: straightened. Rows are shifted sideways until the first and the last begin at about the same column.
+- Ink: about 313 of the 1,024 pixels (261 to 368 in nine of ten images), alike in all classes: strokes are thickened or
+  thinned until it is in that range. A stroke is then about 5 pixels wide, more than one block, and 7 in a 1.
+- Slant: mostly straightened. Rows are shifted sideways so that the first and the last begin at about the same column.
 
-(The widths, the strokes and the slant were looked at in 1,934 of the original 32x32 bitmaps, those of the set's other
-30 writers, too: height 31 to 32, width 17 to 24, ink 262 to 378 in nine of ten, median horizontal run of ink 6.)
-So a drawing pad takes the box of what was drawn, straightens it if it can, scales it to 20x32, thickens or thins the
-strokes until about 313 pixels are black, puts it in columns 6 to 25 of 32x32, and counts blocks of 4x4.
+Stroke, slant and what comes of a 1 were measured in 1,934 of the original 32x32 bitmaps (optdigits-orig.tra, of
+the set's 30 other writers; not in scikit-learn, not used here). They agree in the rest: in nine of ten, height 31 to
+32, width 17 to 24, ink 262 to 378. The first row begins 1 column right of the last (median; -1 to 2 in half).
+So a drawing pad takes the box of what was drawn, scales it to 20x32 (a 1 of one stroke to about 10 to 15x32: the
+narrowest in the set have that), thickens or thins the strokes until about 313 pixels are black, puts it in columns 6
+to 25 of 32x32, and counts blocks of 4x4.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ const SPANS = [
 /** A span of time in the unit that suits it: 2.2 hours, 2.2 小时, 800 ms. */
 export function duration(seconds: number): string {
   const span = SPANS.find((unit) => seconds >= unit.seconds) ?? SPANS[SPANS.length - 1]!;
-  const value = rounded(seconds / span.seconds);
+  const value = span.seconds < 1 ? String(Number((seconds / span.seconds).toPrecision(3))) : rounded(seconds / span.seconds);
   if (language.value === "zh") return `${value} ${span.zh}`;
   return `${value} ${value === "1" ? span.one : span.en}`;
 }

@@ -139,8 +139,8 @@ function network(share, rows, columns, kernels, biases, maps = 1) {
     share,
     hidden: { kind: "blocks", share, kernel: 3, maps },
     tensors: {
-      "hidden.weight": { shape: [rows, columns, 1, 1, 3, 3], float16: halves(kernels.flat()) },
-      "hidden.bias": { shape: [rows, columns, 1], float16: halves(biases) },
+      "hidden.weight": { shape: [rows, columns, maps, 1, 3, 3], float16: halves(kernels.flat()) },
+      "hidden.bias": { shape: [rows, columns, maps], float16: halves(biases) },
     },
   };
 }
@@ -148,7 +148,7 @@ function network(share, rows, columns, kernels, biases, maps = 1) {
 test("each quarter has its own kernel and bias, and ReLU follows", () => {
   const only = (place) => Array.from({ length: 9 }, (_, k) => (k === place ? 1 : 0));
   const kernels = [only(4), only(5), only(4).map((tap) => -tap), only(4)];
-  const quarters = placed(network(4, 2, 2, kernels, [0, 0, 0, -1]));
+  const quarters = placed(network(4, 2, 2, kernels, [0, 0, 0, -1]), 0);
   assert.deepEqual(quarters.kernels.map((taps) => taps.map((tap) => tap + 0)), kernels.map((taps) => taps.map((tap) => tap + 0)));
   assert.deepEqual([kernelOf(quarters, 0, 3), kernelOf(quarters, 3, 4), kernelOf(quarters, 4, 0), kernelOf(quarters, 7, 7)], [0, 1, 2, 3]);
   const pixels = Array.from({ length: 64 }, (_, k) => 2 * (k % 8));
@@ -156,9 +156,13 @@ test("each quarter has its own kernel and bias, and ReLU follows", () => {
   const row = (at) => got.slice(8 * at, 8 * at + 8).map((value) => 8 * value);
   assert.deepEqual(row(0), [0, 1, 2, 3, 5, 6, 7, 0]);
   assert.deepEqual(row(7), [0, 0, 0, 0, 0, 0, 0, 0]);
-  assert.deepEqual(answers(placed(network("all", 1, 1, [only(4)], [2])), pixels).slice(0, 2), [2, 2.125]);
+  assert.deepEqual(answers(placed(network("all", 1, 1, [only(4)], [2]), 0), pixels).slice(0, 2), [2, 2.125]);
 });
 
-test("a network of several maps is refused", () => {
-  assert.throws(() => placed(network(1, 1, 1, [Array(9).fill(1)], [0], 8)), /one map/);
+test("each map has its own kernels and biases; one that is not there is refused", () => {
+  const fill = (value) => Array(9).fill(value);
+  const two = network(4, 2, 2, [1, 2, 3, 4, 5, 6, 7, 8].map(fill), [0, 1, 0, 2, 0, 3, 0, 4], 2);
+  assert.deepEqual([0, 1].map((map) => placed(two, map).kernels.map(([tap]) => tap)), [[1, 3, 5, 7], [2, 4, 6, 8]]);
+  assert.deepEqual([0, 1].map((map) => placed(two, map).biases), [[0, 0, 0, 0], [1, 2, 3, 4]]);
+  assert.throws(() => placed(two, 2), /a map 2/);
 });

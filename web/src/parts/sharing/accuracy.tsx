@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Figure } from "../../figure";
-import { percent } from "../../numbers";
+import { exact, percent } from "../../numbers";
 import { networks } from "../../networks";
 import { shareOf, trainedShare } from "./state";
 import { text } from "./text";
@@ -18,8 +18,8 @@ export function Accuracy(): JSX.Element {
   const t = text();
   const rows = networks.sharing.map(({ share, kernels, weights, accuracy }) => ({
     name: shareOf(share),
-    label: t.accuracyRow(kernels ?? 0, weights.hidden),
-    numbers: `${percent(accuracy.mean)} (${percent(accuracy.lowest).replace(" %", "")}–${percent(accuracy.highest).replace(" %", "")})`,
+    label: t.accuracyRow(kernels ?? 0, exact(weights.hidden)),
+    numbers: `${percent(accuracy.mean)} (${(100 * accuracy.lowest).toFixed(1)}–${(100 * accuracy.highest).toFixed(1)})`,
     accuracy,
   }));
   return (

@@ -10,7 +10,7 @@ import { shade } from "../../state";
 import { Cells } from "./cells";
 import { DigitChoice } from "./digit";
 import { largest } from "./sliding";
-import { digit, look, pixels, SHARES, trained, trainedShare } from "./state";
+import { digit, look, map, MAPS, pixels, SHARES, trained, trainedShare } from "./state";
 import { text } from "./text";
 import { answers, kernelOf, type Placed } from "./trained";
 
@@ -117,7 +117,7 @@ const see = (row: number, column: number) => {
 
 export function Trained(): JSX.Element {
   const t = text();
-  const network = trained.get(trainedShare.value)!;
+  const network = trained.value.get(trainedShare.value)!;
   const values = answers(network, pixels.value);
   const { row, column } = look.value;
   const point = (event: JSX.TargetedPointerEvent<HTMLDivElement>) => {
@@ -140,12 +140,20 @@ export function Trained(): JSX.Element {
             trainedShare.value = share;
           }}
         />
+        <Choice
+          label={t.map}
+          value={String(map.value)}
+          options={Array.from({ length: MAPS }, (_, k) => [String(k + 1), String(k + 1)])}
+          onChange={(chosen) => {
+            map.value = Number(chosen);
+          }}
+        />
         <DigitChoice />
       </Controls>
       <Figure
         name="sharing-board"
         title={t.board}
-        description={t.boardSaid(count, digit.value, row + 1, column + 1, values[row * SIDE + column]!.toFixed(2))}
+        description={t.boardSaid(map.value, count, digit.value, row + 1, column + 1, values[row * SIDE + column]!.toFixed(2))}
         caption={t.boardCaption(count, count * 9)}
         height={(width) => layout(width).height}
         frame={{

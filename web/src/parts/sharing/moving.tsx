@@ -38,8 +38,8 @@ export function Moving(): JSX.Element {
   const t = text();
   const by = moved.value;
   const rows = [
-    { name: t.oneKernel, found: compare(trained.get("all")!, by) },
-    { name: t.kernelEach, found: compare(trained.get("own")!, by) },
+    { name: t.oneKernel, found: compare(trained.value.get("all")!, by) },
+    { name: t.kernelEach, found: compare(trained.value.get("own")!, by) },
   ];
   const cellOf = (width: number) => Math.min(22, Math.floor((width - 2 * GAP - 2) / (3 * SIDE)));
   const rowOf = (width: number) => SIDE * cellOf(width) + LABEL + 6;

@@ -34,7 +34,7 @@ export const position = keptAs<Place>("sharing-position", { row: 0, column: 0 },
 export const SHARES = ["own", "2", "4", "all"] as const;
 export type TrainedShare = (typeof SHARES)[number];
 export const trainedShare = keptAs<TrainedShare>("sharing-trained", "own", oneOf(...SHARES));
-export const look = keptAs<Place>("sharing-look", { row: 4, column: 3 }, placeWithin(SIDE), placeText);
+export const look = keptAs<Place>("sharing-look", { row: 2, column: 2 }, placeWithin(SIDE), placeText);
 
 export const FARTHEST = 2;
 /** Columns that the digit is moved to the right. */
@@ -44,4 +44,9 @@ export const moved = keptAs("sharing-moved", 1, (text) => (/^-?[0-2]$/.test(text
 export const pixels = computed(() => networks.examples.find(({ label }) => label === digit.value)!.pixels);
 
 export const shareOf = (share: number | string): TrainedShare => SHARES.find((name) => name === String(share === 1 ? "own" : share))!;
-export const trained = new Map(networks.sharing.map((network) => [shareOf(network.share), placed(network)]));
+/** The map that is looked at, counted from 1; both networks of a pair have as many. */
+export const MAPS = networks.sharing[0]!.hidden.maps;
+export const map = keptAs("sharing-map", 1, wholeFrom(1, MAPS));
+export const trained = computed(
+  () => new Map(networks.sharing.map((network) => [shareOf(network.share), placed(network, map.value - 1)])),
+);

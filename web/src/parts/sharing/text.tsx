@@ -104,12 +104,12 @@ export const text = words("sharing", {
 
     lost: "What is lost",
     lostIdea:
-      "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels their 64 units have.",
+      "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels the 64 units of each of their two maps have.",
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
-    boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
-      `${kernels === 1 ? "One trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
+      `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
+    boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
+      `Map ${map}: ${kernels === 1 ? "one trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
     sees: "what the unit sees",
     answers: "what all units answer",
@@ -124,12 +124,12 @@ export const text = words("sharing", {
         Made by <code>{command}</code>.
       </>
     ),
-    accuracyRow: (kernels: number, weights: number) => `${kernels === 1 ? "1 kernel" : `${kernels} kernels`}, ${weights} weights`,
+    accuracyRow: (kernels: number, weights: string) => `${kernels === 1 ? "1 kernel" : `${kernels} kernels`} a map, ${weights} weights`,
     accuracySaid: (rows: string) => `Test accuracy: ${rows}.`,
     chosen:
-      "The example is chosen to show the loss, and is no typical network: it has one map, and the layer behind it is told only the average of each quarter of that map. It cannot make up for a kernel that looks for the same thing everywhere.",
+      "The example is chosen to show the loss, and is no typical network: it has two maps, and the layer behind them is told only the average of each quarter of a map. It cannot make up for a kernel that looks for the same thing everywhere.",
     elsewhere: (local: string, shared: string): string =>
-      `Networks commonly have several maps, each with a kernel of its own, and a layer behind them that sees every unit. With eight maps (part 6) a kernel for each place gives ${local}, one for each map ${shared}.`,
+      `Networks commonly have more maps, and a layer behind them that sees every unit. With eight maps (part 6) a kernel for each place gives ${local}, one for each map ${shared}.`,
     matters:
       "So kernels that differ by place pay where a place means something: in faces aligned to a frame, where eyes are always above the mouth; in spectrograms, where each row is a frequency; on a grid of the globe, or across a lens that darkens towards its edge. In photographs, where anything may stand anywhere, they seldom do.",
 
@@ -251,12 +251,12 @@ export const text = words("sharing", {
 
     lost: "失去了什么",
     lostIdea:
-      "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯，正中间找横。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于 64 个单元一共有几个核。",
+      "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯，正中间找横。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：两张输出图中，每张图的 64 个单元一共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "64 个单元全用这一个 3×3 的核" : `64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
-    boardSaid: (kernels: number, digit: number, row: number, column: number, value: string) =>
-      `8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
+      `${kernels === 1 ? "这张图的 64 个单元全用这一个 3×3 的核" : `这张图的 64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
+    boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
+      `第 ${map} 张图，8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
     sees: "这个单元看到的",
     answers: "全部单元的输出",
@@ -270,12 +270,12 @@ export const text = words("sharing", {
         <code>{command}</code> 得出。
       </>
     ),
-    accuracyRow: (kernels: number, weights: number) => `${kernels} 个核，${weights} 个权值`,
+    accuracyRow: (kernels: number, weights: string) => `每张图 ${kernels} 个核，${weights} 个权值`,
     accuracySaid: (rows: string) => `测试正确率：${rows}。`,
     chosen:
-      "这个例子是为了显出损失而挑的，并不是常见的网络：它只有一张输出图，图分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
+      "这个例子是为了显出损失而挑的，并不是常见的网络：它只有两张输出图，每张分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
     elsewhere: (local: string, shared: string): string =>
-      `通常的网络有好几张输出图，每张图一个核，后面的层也看得到每个单元。有八张图时（见第六部分），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
+      `通常的网络输出图更多，后面的层也看得到每个单元。有八张图时（见第六部分），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
     matters:
       "所以，只有当位置本身有含义时，核随位置而变才划算：对齐到同一画框的人脸，眼睛总在嘴的上方；声谱图，每一行是一个频率；全球网格上的气象数据；或者四周偏暗的镜头。普通照片里什么东西都可能出现在任何地方，就很少划算。",
 

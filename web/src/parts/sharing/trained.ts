@@ -1,4 +1,4 @@
-// The trained networks of one map: their kernels in place, and the map that they make of a digit.
+// A map of a trained network: its kernels in place, and what it makes of a digit.
 
 import { DEEPEST, SIDE, type Network } from "../../networks";
 import { tensor } from "../../tensors";
@@ -15,8 +15,9 @@ export interface Placed {
   readonly biases: readonly number[];
 }
 
-export function placed({ share, hidden, tensors }: Network): Placed {
-  if (share === "dense" || hidden.maps !== 1) throw new Error(`a network of one map and kernels is needed, not ${share}, ${hidden.maps} maps`);
+/** One of the maps of a network, counted from 0. */
+export function placed({ share, hidden, tensors }: Network, map: number): Placed {
+  if (share === "dense" || map >= hidden.maps) throw new Error(`a network with kernels and a map ${map} is needed, not ${share}, ${hidden.maps} maps`);
   const weight = tensor(tensors["hidden.weight"]!);
   const [rows = 1, columns = 1] = weight.shape;
   const taps = hidden.kernel ** 2;
@@ -25,8 +26,11 @@ export function placed({ share, hidden, tensors }: Network): Placed {
     rows,
     columns,
     block: share === "all" ? SIDE : share,
-    kernels: Array.from({ length: rows * columns }, (_, k) => Array.from(weight.values.subarray(k * taps, (k + 1) * taps))),
-    biases: Array.from(tensor(tensors["hidden.bias"]!).values),
+    kernels: Array.from({ length: rows * columns }, (_, place) => {
+      const first = (place * hidden.maps + map) * taps;
+      return Array.from(weight.values.subarray(first, first + taps));
+    }),
+    biases: Array.from(tensor(tensors["hidden.bias"]!).values).filter((_, k) => k % hidden.maps === map),
   };
 }
 
