@@ -225,7 +225,7 @@ def test_buttons_labels_and_the_slider_zoom(opened: Open) -> None:
     frame(page, "dense-squares")
     page.touchscreen.tap(*middles(page, ".dense-label.shared .dense-hit")[0])
     assert zoomed(page) == "shared"
-    page.locator("#dense input[type=range]").fill("50")
+    page.get_by_role("slider", name="zoom").fill("50")
     assert zoomed(page) == "between dense and local"
     assert page.locator("#dense [aria-pressed=true]").count() == 0
     address(page, dense_zoom="50")

@@ -54,12 +54,15 @@ export function Slider(props: {
   show?: (value: number) => string;
 }): JSX.Element {
   const { label, value, low, high, onChange, show = String } = props;
+  const id = useId();
+  // Without `for` the label would be that of the output, and the slider would have no name.
   return (
-    <label class="control">
+    <label class="control" for={id}>
       <span>
         {label} <output>{show(value)}</output>
       </span>
       <input
+        id={id}
         type="range"
         min={low}
         max={high}
