@@ -49,10 +49,12 @@ export function Moving(): JSX.Element {
   return (
     <>
       <Controls>
-        <Button onClick={go(-1)}>{t.left}</Button>
-        <Button onClick={go(1)}>{t.right}</Button>
-        <span class="quiet small sharing-moved" aria-live="polite">{t.movedBy(by)}</span>
         <DigitChoice />
+        <div class="buttons">
+          <Button onClick={go(-1)}>{t.left}</Button>
+          <Button onClick={go(1)}>{t.right}</Button>
+          <span class="beside" aria-live="polite">{t.movedBy(by)}</span>
+        </div>
       </Controls>
       <Figure
         name="sharing-moving"
