@@ -122,8 +122,8 @@ export const text = words("sharing", {
     accuracy: "Digits named rightly",
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
-        The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the number
-        their mean, in brackets the lowest and the highest. The line is the 95{"\u00a0"}% interval for that many images (Wilson).
+        The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the bar
+        across and the number are their mean, in brackets the lowest and the highest. The line is the 95{"\u00a0"}% interval for that many images (Wilson).
         Made by <code>{command}</code>.
       </>
     ),
@@ -146,7 +146,6 @@ export const text = words("sharing", {
     before: "before",
     after: "after",
     difference: "difference",
-    colon: ": ",
     oneKernel: "one kernel",
     kernelEach: "a kernel each",
     differs: (value: string): string => (value === "0" ? "none" : `up to ${value}`),
@@ -275,7 +274,7 @@ export const text = words("sharing", {
     accuracy: "认对的数字",
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
-        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。由{" "}
+        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；竖条和数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。由{" "}
         <code>{command}</code> 得出。
       </>
     ),
@@ -298,7 +297,6 @@ export const text = words("sharing", {
     before: "移动前",
     after: "移动后",
     difference: "差值",
-    colon: "：",
     oneKernel: "共用一个核",
     kernelEach: "各有一个核",
     differs: (value: string) => (value === "0" ? "无" : `最大 ${value}`),
