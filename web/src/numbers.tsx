@@ -9,6 +9,10 @@ type Whole = bigint | number;
 /** 1,000,000: every digit. */
 export const exact = (value: Whole): string => value.toLocaleString("en-US");
 
+/** Rows × columns, never broken across lines: 1,000 × 1,000. */
+export const extent = (...sides: readonly [rows: Whole | string, columns: Whole | string]): string =>
+  sides.map((side) => (typeof side === "string" ? side : exact(side))).join("\u00a0×\u00a0");
+
 /** The exponent where the value is a power of ten. */
 export function exponent(value: Whole): number | undefined {
   const digits = String(value);

@@ -155,7 +155,7 @@ export function Areas(): JSX.Element {
           high={Math.min(setting.value.height, setting.value.width, LARGEST_KERNEL)}
           onChange={(kernel) => change({ kernel })}
         />
-        <div class="dense-stops" role="group" aria-label={t.zoomTo}>
+        <div class="buttons" role="group" aria-label={t.zoomTo}>
           {IDEAS.map((idea, index) => (
             <Button key={idea} pressed={nearest === index} onClick={() => fly(index)}>
               {t.names[idea]}

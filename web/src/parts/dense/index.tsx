@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Controls, SizeControls } from "../../controls";
-import { exact, memory, Power, readingTime, short } from "../../numbers";
+import { exact, extent, memory, Power, readingTime, short } from "../../numbers";
 import type { Part } from "../../part";
 import { account, setting } from "../../state";
 import { Areas } from "./area";
@@ -14,7 +14,6 @@ function View(): JSX.Element {
   const t = text();
   const { height, width, kernel } = setting.value;
   const { rows, columns, pixels, units, dense, connections, kernels, weights } = account.value;
-  const size = (high: number, wide: number) => `${exact(high)} × ${exact(wide)}`;
   const alike = rows === height && columns === width;
   const power = short(dense) === exact(dense) ? null : <Power value={dense} />;
   return (
@@ -23,12 +22,12 @@ function View(): JSX.Element {
       <Controls>
         <SizeControls />
       </Controls>
-      <p>{t.product(size(height, width), exact(pixels), size(rows, columns), exact(units), exact(dense), power, alike)}</p>
+      <p>{t.product(extent(height, width), exact(pixels), extent(rows, columns), exact(units), exact(dense), power, alike)}</p>
       <Wiring />
       <p>
         {t.toScale(
           <Power value={dense} />,
-          size(kernel, kernel),
+          extent(kernel, kernel),
           <Power value={connections} />,
           <Power value={weights} />,
           t.kernels(exact(kernels)),

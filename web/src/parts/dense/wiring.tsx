@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { arrows, Figure, placeIn } from "../../figure";
-import { exact, short } from "../../numbers";
+import { exact, extent, short } from "../../numbers";
 import { account, setting } from "../../state";
 import { chosen, drawnAlong, placeOf, type Place } from "./drawn";
 import { text } from "./words";
@@ -95,8 +95,7 @@ function Planes({ width, place }: { width: number; place: Place }): JSX.Element 
   const from = centre(units, place);
   const cell = Math.min(units.across / units.columns, 2.4 * (units.depth / units.rows), 44);
   const drawn = (size: readonly [number, number], plane: Plane) =>
-    plane.rows * plane.columns < size[0] * size[1] ? t.drawn(`${plane.rows} × ${plane.columns}`) : "";
-  const size = ([high, wide]: readonly [number, number]) => `${exact(high)} × ${exact(wide)}`;
+    plane.rows * plane.columns < size[0] * size[1] ? t.drawn(extent(plane.rows, plane.columns)) : "";
   const imageSize = [setting.value.height, setting.value.width] as const;
   return (
     <>
@@ -132,10 +131,10 @@ function Planes({ width, place }: { width: number; place: Place }): JSX.Element 
         );
       })}
       <text x={width / 2} y={14} text-anchor="middle">
-        {t.unitsLabel(size([rows, columns]))} <tspan class="label">{drawn([rows, columns], units)}</tspan>
+        {t.unitsLabel(extent(rows, columns))} <tspan class="label">{drawn([rows, columns], units)}</tspan>
       </text>
       <text x={width / 2} y={height - 2 * LABEL - 12} text-anchor="middle">
-        {t.pixelsLabel(size(imageSize))} <tspan class="label">{drawn(imageSize, image)}</tspan>
+        {t.pixelsLabel(extent(...imageSize))} <tspan class="label">{drawn(imageSize, image)}</tspan>
       </text>
       <text class="dense-count" x={width / 2} y={height - LABEL - 6} text-anchor="middle">
         {t.thisUnit(short(pixels), pixels === 1n)}

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { arrows, Figure, placeIn } from "../../figure";
 import { windowOf } from "../../geometry";
-import { exact, times } from "../../numbers";
+import { exact, extent, times } from "../../numbers";
 import { EXAMPLE, EXAMPLE_KERNEL, EXAMPLE_SIDE, EXAMPLE_UNITS, inkAt } from "./example";
 import { chooseInExample, exampleUnit, type Place } from "./place";
 import { text } from "./words";
@@ -95,7 +95,7 @@ function Wired({ panel, kind, unit }: { panel: Panel; kind: Kind; unit: Place })
   const each = kind === "full" ? EXAMPLE.pixels : EXAMPLE.taps;
   const foot = imageTop + EXAMPLE_SIDE * depth;
   const says =
-    kind === "full" ? t.fullSays(exact(EXAMPLE.pixels)) : t.localSays(`${EXAMPLE_KERNEL} × ${EXAMPLE_KERNEL}`);
+    kind === "full" ? t.fullSays(exact(EXAMPLE.pixels)) : t.localSays(extent(EXAMPLE_KERNEL, EXAMPLE_KERNEL));
   const radius = Math.min(0.24 * cell, 7);
   return (
     <g class={`local-wired ${kind === "full" ? "dense" : "local"}`}>

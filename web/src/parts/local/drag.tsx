@@ -5,7 +5,7 @@ import { useRef } from "preact/hooks";
 import { Button, Controls, NumberField } from "../../controls";
 import { Grid } from "../../drawing";
 import { arrows, Figure, placeIn } from "../../figure";
-import { exact } from "../../numbers";
+import { exact, extent } from "../../numbers";
 import { outputsOf, paddingOf } from "../../setting";
 import { account, setting } from "../../state";
 import { boardHeight, boardWidth, HEAD, heldAt, layoutOf, middleOf, unitOn, unitOver, type Board, type Held, type Layout } from "./layout";
@@ -13,8 +13,6 @@ import { Lens } from "./lens";
 import { moveTo, unit, type Place } from "./place";
 import { nextInLens, seenFrom, type Seen } from "./window";
 import { text } from "./words";
-
-const size = (rows: number, columns: number) => `${exact(rows)} × ${exact(columns)}`;
 
 /** Lines between cells that are large enough to be told apart. */
 function Cells({ board }: { board: Board }): JSX.Element | null {
@@ -125,9 +123,9 @@ function Pictures({ width }: { width: number }): JSX.Element {
       <OnImage layout={layout} seen={seen} />
       <Lens layout={layout} seen={seen} setting={now} />
       <OnPlane layout={layout} place={place} kernel={now.kernel} />
-      <Head {...imageBox} name={t.image} size={t.size(exact(now.height), exact(now.width))} note={layout.imageThicker && t.thicker} />
-      <Head {...lensBox} name={t.lens} size={t.lensSize(exact(lensCells))} />
-      <Head {...planeBox} name={t.plane} size={size(...outputsOf(now))} note={layout.planeThicker ? t.thicker : layout.planeEnlarged && t.enlarged} />
+      <Head {...imageBox} name={t.image} size={extent(now.height, now.width)} note={layout.imageThicker && t.thicker} />
+      <Head {...lensBox} name={t.lens} size={t.lensSize(extent(lensCells, lensCells))} />
+      <Head {...planeBox} name={t.plane} size={extent(...outputsOf(now))} note={layout.planeThicker ? t.thicker : layout.planeEnlarged && t.enlarged} />
       <text class="label" x={planeBox.x} y={planeBox.y + planeBox.side + 20}>
         {t.unitRow(exact(place.row + 1))}
       </text>
@@ -182,7 +180,7 @@ function Dragged(): JSX.Element {
     <Figure
       name="local-drag"
       title={t.dragTitle}
-      description={t.dragDescription(size(now.height, now.width), row, column, span, ...counts)}
+      description={t.dragDescription(extent(now.height, now.width), row, column, span, ...counts)}
       caption={
         <>
           <span aria-live="polite">{t.dragCaption(row, column, span, ...counts)}</span>
@@ -237,7 +235,7 @@ function UnitControls(): JSX.Element {
     <Controls>
       <NumberField label={t.row} value={row + 1} low={1} high={rows} onChange={(next) => moveTo({ row: next - 1, column })} />
       <NumberField label={t.column} value={column + 1} low={1} high={columns} onChange={(next) => moveTo({ row, column: next - 1 })} />
-      <div class="local-go" role="group" aria-label={t.goTo}>
+      <div class="buttons" role="group" aria-label={t.goTo}>
         <Button onClick={() => moveTo({ row: 0, column: 0 })}>{t.first}</Button>
         <Button onClick={() => moveTo({ row: Math.floor(rows / 2), column: Math.floor(columns / 2) })}>{t.middle}</Button>
         <Button onClick={() => moveTo({ row: rows - 1, column: columns - 1 })}>{t.last}</Button>

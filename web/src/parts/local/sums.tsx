@@ -32,7 +32,7 @@ export function Sums(): JSX.Element {
         {rows.map(({ name, formula, value, kind }) => (
           <div key={name} class={kind}>
             <dt>
-              {name} {formula && <span class="local-formula">{formula}</span>}
+              <span>{name}</span> {formula && <span class="local-formula">{formula}</span>}
             </dt>
             <dd>{value}</dd>
           </div>

@@ -32,7 +32,7 @@ export const text = words("local", {
     localSays: (side: string) => `a window of ${side}`,
     unitsPlane: "units",
     imagePlane: "image",
-    wires: (each: string) => `this unit: ${plural(each, "weight")}`,
+    wires: (each: string) => `each: ${plural(each, "weight")}`,
     product: (units: string, each: string, all: string) => `all: ${units} × ${each} = ${all}`,
     compareDescription: (row: string, column: string, units: string, pixels: string, taps: string, dense: string, local: string) =>
       `Two drawings of ${units} units above an image of ${pixels} pixels. On the left every unit is wired to every pixel, ${dense} wires in all; on the right each is wired to the ${taps} pixels of its window, ${local} wires in all. The same unit is lit in both: row ${row}, column ${column}.`,
@@ -47,8 +47,7 @@ export const text = words("local", {
     image: "image",
     lens: "magnified",
     plane: "units",
-    size: (high: string, wide: string) => `${high} × ${wide}`,
-    lensSize: (side: string) => `${side} × ${side} pixels`,
+    lensSize: (side: string) => `${side} pixels`,
     thicker: "drawn thicker",
     enlarged: "enlarged",
     onPixels: (count: string) => `${count} on pixels`,
@@ -96,10 +95,10 @@ export const text = words("local", {
       none
         ? "No window reaches outside the image here, so every connection ends on a pixel."
         : "The account at the top of the page counts all taps, those on padding too: each is a weight that the layer stores.",
-    rule: (pixels: string, kernel: string, taps: string, factor: string) => (
+    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: string) => (
       <>
         The rule, for any image and window of side k: each unit has k² weights where it had one for every pixel, so their
-        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps}{" "}
+        number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps} {sign}{" "}
         <strong>{factor}</strong>.
       </>
     ),
@@ -148,7 +147,7 @@ export const text = words("local", {
     localSays: (side: string) => `${side} 的窗口`,
     unitsPlane: "单元",
     imagePlane: "图像",
-    wires: (each: string) => `这个单元：${each} 个权值`,
+    wires: (each: string) => `每个单元：${each} 个权值`,
     product: (units: string, each: string, all: string) => `合计：${units} × ${each} = ${all}`,
     compareDescription: (row: string, column: string, units: string, pixels: string, taps: string, dense: string, local: string) =>
       `两幅图，都是 ${units} 个单元在上、${pixels} 个像素的图像在下。左图中每个单元与每个像素相连，共 ${dense} 条线；右图中每个单元只与自己窗口里的 ${taps} 个像素相连，共 ${local} 条线。两幅图中标出的是同一个单元：第 ${row} 行第 ${column} 列。`,
@@ -163,8 +162,7 @@ export const text = words("local", {
     image: "图像",
     lens: "放大",
     plane: "单元",
-    size: (high: string, wide: string) => `${high} × ${wide}`,
-    lensSize: (side: string) => `${side} × ${side} 像素`,
+    lensSize: (side: string) => `${side} 像素`,
     thicker: "已加粗",
     enlarged: "已放大",
     onPixels: (count: string) => `${count} 个在图像内`,
@@ -209,10 +207,10 @@ export const text = words("local", {
       none
         ? "这里没有窗口伸到图像外面，每个连接都落在像素上。"
         : "页面顶部的数字把落在填充上的也算在内，因为这些权值同样要存下来。",
-    rule: (pixels: string, kernel: string, taps: string, factor: string) => (
+    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: string) => (
       <>
         一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的{" "}
-        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} <strong>{factor}</strong>。
+        <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} {sign} <strong>{factor}</strong>。
       </>
     ),
     thousandth: (dense: Count, local: Count) => (

@@ -28,16 +28,16 @@ interface Layout {
 
 function layout(width: number): Layout {
   if (width >= 600) {
-    const pixel = Math.min(30, Math.floor((width - 2 * GAP) / (SIDE * 3.6)));
-    const place = Math.min(48, Math.floor((width - 2 * GAP - 2 * SIDE * pixel) / SIDE));
+    const pixel = Math.min(30, Math.floor((width - 2 * GAP - 2) / (SIDE * 3.6)));
+    const place = Math.min(48, Math.floor((width - 2 * GAP - 2 * SIDE * pixel - 2) / SIDE));
     const lower = TOP + (SIDE * (place - pixel)) / 2;
-    const board = SIDE * pixel + GAP;
-    return { place, pixel, digit: [0, lower], board: [board, TOP], map: [board + SIDE * place + GAP, lower], height: TOP + SIDE * place + 2 };
+    const board = SIDE * pixel + GAP + 1;
+    return { place, pixel, digit: [1, lower], board: [board, TOP], map: [board + SIDE * place + GAP, lower], height: TOP + SIDE * place + 2 };
   }
-  const place = Math.floor(width / SIDE);
-  const pixel = Math.floor((width - GAP) / (2 * SIDE));
+  const place = Math.floor((width - 2) / SIDE);
+  const pixel = Math.floor((width - GAP - 2) / (2 * SIDE));
   const lower = TOP + SIDE * place + 38;
-  return { place, pixel, digit: [0, lower], board: [0, TOP], map: [SIDE * pixel + GAP, lower], height: lower + SIDE * pixel + 2 };
+  return { place, pixel, digit: [1, lower], board: [1, TOP], map: [SIDE * pixel + GAP + 1, lower], height: lower + SIDE * pixel + 2 };
 }
 
 function Board({ network, x, y, place }: { network: Placed; x: number; y: number; place: number }): JSX.Element {

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { exact, Power, short, times } from "../../numbers";
+import { exact, extent, Power, short, times } from "../../numbers";
 import type { Part } from "../../part";
 import { account, setting } from "../../state";
 import { Accuracy, Elsewhere } from "./accuracy";
@@ -11,6 +11,12 @@ import { WayControls } from "./ways";
 import { Weights } from "./weights";
 import { Who } from "./who";
 
+/** The sharing factor. */
+function Factor(): JSX.Element {
+  const { weights, connections } = account.value;
+  return connections % weights === 0n ? <Power value={connections / weights} /> : <>{times(connections, weights)}</>;
+}
+
 /** Kernels × taps = weights, for the setting chosen. */
 function Count(): JSX.Element {
   const t = text();
@@ -18,7 +24,7 @@ function Count(): JSX.Element {
   const { kernel } = setting.value;
   return (
     <p class="sharing-count" aria-live="polite">
-      {t.count(t.kernelsCounted(exact(kernels)), <span class="number">{kernel}×{kernel}</span>, exact(weights))}
+      {t.count(t.kernelsCounted(exact(kernels)), extent(kernel, kernel), exact(weights))}
       <br />
       <span class="quiet small">{t.factor(times(connections, weights))}</span>
     </p>
@@ -41,7 +47,7 @@ function View(): JSX.Element {
         <Who />
         <Weights />
       </div>
-      <h3 class="sharing-heading">{t.lost}</h3>
+      <h3>{t.lost}</h3>
       <p>{t.lostIdea}</p>
       <Trained />
       <Accuracy />
@@ -50,7 +56,7 @@ function View(): JSX.Element {
       <p>{t.matters}</p>
       <p>{t.movingIdea}</p>
       <Moving />
-      <p>{t.saved(<Power value={connections} />, <Power value={weights} />, times(connections, weights))}</p>
+      <p>{t.saved(<Power value={connections} />, <Power value={weights} />, <Factor />, connections === weights)}</p>
       <p>{t.given}</p>
     </>
   );

@@ -24,11 +24,15 @@ interface Compared {
   readonly most: number;
 }
 
+function differenceOf(before: readonly number[], after: readonly number[], by: number): (number | undefined)[] {
+  const along = movedRight<number | undefined>(before, SIDE, by, undefined);
+  return after.map((value, k) => (along[k] === undefined ? undefined : value - along[k]!));
+}
+
 function compare(network: Placed, by: number): Compared {
   const before = answers(network, pixels.value);
   const after = answers(network, movedRight(pixels.value, SIDE, by, 0));
-  const along = movedRight<number | undefined>(before, SIDE, by, undefined);
-  const difference = after.map((value, k) => (along[k] === undefined ? undefined : value - along[k]!));
+  const difference = differenceOf(before, after, by);
   return { before, after, difference, most: largest(difference.map((value) => value ?? 0)) };
 }
 
@@ -41,6 +45,7 @@ export function Moving(): JSX.Element {
     { name: t.oneKernel, found: compare(trained.value.get("all")!, by) },
     { name: t.kernelEach, found: compare(trained.value.get("own")!, by) },
   ];
+  const movedPixels = movedRight(pixels.value, SIDE, by, 0);
   const cellOf = (width: number) => Math.min(22, Math.floor((width - 2 * GAP - 2) / (3 * SIDE)));
   const rowOf = (width: number) => SIDE * cellOf(width) + LABEL + 6;
   const go = (change: number) => () => {
@@ -49,10 +54,12 @@ export function Moving(): JSX.Element {
   return (
     <>
       <Controls>
-        <Button onClick={go(-1)}>{t.left}</Button>
-        <Button onClick={go(1)}>{t.right}</Button>
-        <span class="quiet small sharing-moved" aria-live="polite">{t.movedBy(by)}</span>
         <DigitChoice />
+        <div class="buttons">
+          <Button onClick={go(-1)}>{t.left}</Button>
+          <Button onClick={go(1)}>{t.right}</Button>
+          <span class="beside" aria-live="polite">{t.movedBy(by)}</span>
+        </div>
       </Controls>
       <Figure
         name="sharing-moving"
@@ -67,20 +74,25 @@ export function Moving(): JSX.Element {
           const frame = (x: number, y: number) => <rect class="grid" x={x} y={y} width={SIDE * cell} height={SIDE * cell} />;
           return (
             <g>
-              {[pixels.value, movedRight(pixels.value, SIDE, by, 0)].map((values, k) => (
+              {[t.before, t.after, t.difference].map((title, k) => (
+                <text key={k} class="label" x={k * across} y={14}>{title}</text>
+              ))}
+              {[pixels.value, movedPixels].map((values, k) => (
                 <g key={k}>
-                  <text class="label" x={k * across} y={14}>{k ? t.after : t.before}</text>
                   <Pixels values={values.map((value) => value / DEEPEST)} columns={SIDE} x={k * across} y={TOP} cell={cell} />
                   {frame(k * across, TOP)}
                 </g>
               ))}
+              <rect class="sharing-unknown" x={2 * across} y={TOP} width={SIDE * cell} height={SIDE * cell} />
+              <Cells values={differenceOf(pixels.value, movedPixels, by)} columns={SIDE} x={2 * across} y={TOP} cell={cell} most={DEEPEST} lines={false} />
+              {frame(2 * across, TOP)}
               {rows.map(({ name, found }, k) => {
                 const y = TOP + (k + 1) * rowOf(width);
                 const most = largest([...found.before, ...found.after]);
                 return (
                   <g key={k}>
                     <text class="sharing-unit" x={0} y={y - 8}>{name}</text>
-                    <text class="label" x={2 * across} y={y - 8}>{`${cell < 16 ? "" : t.difference + t.colon}${t.differs(shown(found.most))}`}</text>
+                    <text class="label" x={2 * across} y={y - 8}>{t.differs(shown(found.most))}</text>
                     {[found.before, found.after, found.difference].map((values, column) => (
                       <g key={column}>
                         <rect class="sharing-unknown" x={column * across} y={y} width={SIDE * cell} height={SIDE * cell} />

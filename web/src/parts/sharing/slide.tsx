@@ -31,10 +31,10 @@ interface Layout {
 /** Three in a row where there is room, else the products below the image and the map. */
 function layout(width: number): Layout {
   const wide = width >= 640;
-  const tap = 30;
+  const tap = Math.min(30, Math.floor((width - 2 * SIGN - 4) / 9));
   const middle = 9 * tap + 2 * SIGN;
   const room = wide ? width - middle - 2 * GAP : width - GAP;
-  const cell = Math.max(8, Math.min(28, Math.floor(room / (2 * SIDE + 2))));
+  const cell = Math.max(8, Math.min(32, Math.floor(room / (2 * SIDE + 2))));
   const side = (SIDE + 2) * cell;
   const left = wide ? 0 : Math.max(0, Math.floor((width - 18 * cell - GAP) / 2));
   return {
@@ -78,7 +78,7 @@ function Drawing({ at }: { at: Layout }): JSX.Element {
   );
   return (
     <g>
-      <text class="label" x={imageX} y={14}>{t.image}</text>
+      <text class="label" x={imageX - cell} y={14}>{t.image}</text>
       <rect class="sharing-ring" x={imageX - cell + 0.5} y={imageY - cell + 0.5} width={10 * cell - 1} height={10 * cell - 1} />
       <Pixels values={pixels.value.map((pixel) => pixel / DEEPEST)} columns={SIDE} x={imageX} y={imageY} cell={cell} />
       <rect class="grid" x={imageX} y={imageY} width={SIDE * cell} height={SIDE * cell} />
@@ -109,7 +109,7 @@ function Drawing({ at }: { at: Layout }): JSX.Element {
         {t.sum(written(productsSum(seen, taps.value)))}
       </text>
 
-      <text class="label" x={mapX} y={14}>{t.map}</text>
+      <text class="label" x={mapX} y={mapY - 10}>{t.map}</text>
       <Cells values={map.map((value, k) => (k <= place ? value : undefined))} columns={SIDE} x={mapX} y={mapY} cell={cell} most={largest(map)} />
       {box(mapX + column * cell, mapY + row * cell, cell, "sharing-mark")}
       {[at.image, at.map].map(([left, top], k) => (
@@ -136,12 +136,12 @@ function Player(): JSX.Element {
     go(step.value + change);
   };
   return (
-    <div class="controls sharing-player">
+    <div class="buttons">
       {!stillness.matches && <Button onClick={play}>{playing ? t.pause : t.play}</Button>}
       <Button onClick={by(-1)}>{t.back}</Button>
       <Button onClick={by(1)}>{t.next}</Button>
       <Button onClick={by(PLACES)}>{t.all}</Button>
-      <span class="quiet small">{t.place(step.value)}</span>
+      <span class="beside">{t.place(step.value)}</span>
     </div>
   );
 }

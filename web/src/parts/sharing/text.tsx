@@ -1,9 +1,12 @@
 // All that this part says, in both languages.
 
 import type { ComponentChildren } from "preact";
+import { extent } from "../../numbers";
 import { words } from "../../words";
 
 type Said = ComponentChildren;
+const by = (rows: number | string, columns = rows) => extent(rows, columns);
+
 interface Counts {
   readonly units: Said;
   readonly connections: Said;
@@ -30,7 +33,7 @@ export const text = words("sharing", {
 
     slides: "One kernel slides",
     slidesSize:
-      "Below it does so on a real image. The size is this figure’s own and small, so that every number can be read: a handwritten digit of 8×8 pixels (0 paper, 16 ink; from scikit-learn’s set), a kernel of 3×3, zeros around the image. Nine weights make all 64 sums; a kernel for each place would take 576.",
+      `Below it does so on a real image. The size is this figure’s own and small, so that every number can be read: a handwritten digit of ${by(8)} pixels (0 paper, 16 ink; from scikit-learn’s set), a kernel of ${by(3)}, zeros around the image. Nine weights make all 64 sums; a kernel for each place would take 576.`,
     slidesCaption: "Orange: above zero; blue: below. Drag the kernel, or use the arrow keys.",
     between:
       "Between a kernel each and one for all there is more to choose: units that are neighbours can share (blocks), or units at regular distances (tiles). Run through it, at the size of the whole page’s setting:",
@@ -63,9 +66,9 @@ export const text = words("sharing", {
 
     who: "Who shares a kernel",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `Each square ${scale === "1" ? "is a unit" : `stands for ${scale}×${scale} units and shows the first of them`}; those of one colour have the same kernel. Drawn: ${
-        rows === allRows && columns === allColumns ? "all" : `the first ${rows}×${columns} of`
-      } ${allRows}×${allColumns}. Point at a unit, or use the arrow keys, to see which others use its kernel.`,
+      `Each square ${scale === "1" ? "is a unit" : `stands for ${by(scale)} units and shows the first of them`}; those of one colour have the same kernel. Drawn: ${
+        rows === allRows && columns === allColumns ? "all" : `the first ${by(rows, columns)} of`
+      } ${by(allRows, allColumns)}. Point at a unit, or use the arrow keys, to see which others use its kernel.`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
       `Sharing: ${way}. The unit in row ${row}, column ${column} ${sharers === "1" ? "has a kernel of its own" : `shares its kernel with ${sharers} units, itself included`}.`,
     whoFrame: "Choose a unit with the arrow keys",
@@ -78,16 +81,16 @@ export const text = words("sharing", {
     arrangement: "units that share are",
     block: "neighbours (blocks)",
     tile: "regularly spaced (tiles)",
-    slider: "from a kernel each to one for all:",
+    slider: "sharing:",
     ways: {
       own: "a kernel each",
-      block: (step: string) => `${step}×${step} neighbours`,
+      block: (step: string) => `${by(step)} neighbours`,
       tile: (step: string) => `units ${step} apart`,
       all: "one for all",
     },
     waysShort: {
       own: "one each",
-      block: (step: string) => `${step}×${step}`,
+      block: (step: string) => by(step),
       tile: (step: string) => `${step} apart`,
       all: "one for all",
     },
@@ -107,20 +110,20 @@ export const text = words("sharing", {
       "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels the 64 units of each of their two maps have.",
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "One kernel of 3×3 serves" : `${kernels} kernels of 3×3 (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
+      `${kernels === 1 ? `One kernel of ${by(3)} serves` : `${kernels} kernels of ${by(3)} (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `Map ${map}: ${kernels === 1 ? "one trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
     sees: "what the unit sees",
-    answers: "what all units answer",
+    answers: "all units’ answers",
     unit: (row: number, column: number, value: string) => `row ${row}, column ${column} answers ${value}`,
     kernelsEach: "kernels",
-    trained: { own: "64, one each", "2": "16, in blocks of 2×2", "4": "4, in blocks of 4×4", all: "1 for all" },
+    trained: { own: "64, one each", "2": `16, in blocks of ${by(2)}`, "4": `4, in blocks of ${by(4)}`, all: "1 for all" },
     accuracy: "Digits named rightly",
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
-        The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the number
-        their mean, in brackets the lowest and the highest. The line is the 95 % interval for that many images (Wilson).
+        The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the bar
+        across and the number are their mean, in brackets the lowest and the highest. The line is the 95{"\u00a0"}% interval for that many images (Wilson).
         Made by <code>{command}</code>.
       </>
     ),
@@ -143,7 +146,6 @@ export const text = words("sharing", {
     before: "before",
     after: "after",
     difference: "difference",
-    colon: ": ",
     oneKernel: "one kernel",
     kernelEach: "a kernel each",
     differs: (value: string): string => (value === "0" ? "none" : `up to ${value}`),
@@ -152,15 +154,21 @@ export const text = words("sharing", {
     movedBy: (by: number) =>
       by === 0 ? "not moved" : `moved ${Math.abs(by) === 1 ? "one pixel" : `${Math.abs(by)} pixels`} to the ${by > 0 ? "right" : "left"}`,
 
-    saved: (from: Said, to: Said, factor: string): Said => (
+    saved: (from: Said, to: Said, factor: Said, nothing: boolean): Said => (
       <>
-        <strong>Saved:</strong> from {from} weights to {to}, {factor === "1" ? "nothing yet: choose a way to share above" : `${factor} times fewer`}; the map moves with what is in the
-        image.
+        <strong>What was saved:</strong>{" "}
+        {nothing ? (
+          <>nothing yet: choose a way to share above.</>
+        ) : (
+          <>
+            {from} weights became {to}, {factor} times fewer. And the map moves along with what is in the image.
+          </>
+        )}
       </>
     ),
     given: (
       <>
-        <strong>Given up:</strong> units at different places can no longer look for different things. And no work is
+        <strong>What was given up:</strong> units at different places can no longer look for different things. And no work is
         saved: the connections are as many as before.
       </>
     ) as Said,
@@ -182,7 +190,7 @@ export const text = words("sharing", {
 
     slides: "一个卷积核滑过图像",
     slidesSize:
-      "下面在一张真实的图像上演示。为了让每个数都看得清，这幅图用的是自己的小尺寸：8×8 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），3×3 的卷积核，图像四周补零。64 个和全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。",
+      `下面在一张真实的图像上演示。为了让每个数都看得清，这幅图用的是自己的小尺寸：${by(8)} 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），${by(3)} 的卷积核，图像四周补零。64 个和全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。`,
     slidesCaption: "橙色为正，蓝色为负。可以拖动卷积核，也可以用方向键移动。",
     between:
       "从各有一个核到全体共用一个，中间还有许多选择：相邻的单元可以共用一个核（分块），隔开同样距离的单元也可以（平铺）。下面按整个页面的设置，从头到尾试一遍：",
@@ -210,8 +218,8 @@ export const text = words("sharing", {
 
     who: "谁和谁共用卷积核",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `每个方格${scale === "1" ? "是一个单元" : `代表 ${scale}×${scale} 个单元，画的是其中第一个`}；颜色相同的用同一个核。${
-        rows === allRows && columns === allColumns ? `画出了全部 ${allRows}×${allColumns} 个` : `只画出 ${allRows}×${allColumns} 个中最前面的 ${rows}×${columns} 个`
+      `每个方格${scale === "1" ? "是一个单元" : `代表 ${by(scale)} 个单元，画的是其中第一个`}；颜色相同的用同一个核。${
+        rows === allRows && columns === allColumns ? `画出了全部 ${by(allRows, allColumns)} 个` : `只画出 ${by(allRows, allColumns)} 个中最前面的 ${by(rows, columns)} 个`
       }。指向一个单元，或用方向键选择，看还有谁用它的核。`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
       `共享方式：${way}。第 ${row} 行第 ${column} 列的单元${sharers === "1" ? "有自己的核" : `所用的核由 ${sharers} 个单元共用（含它自己）`}。`,
@@ -225,16 +233,16 @@ export const text = words("sharing", {
     arrangement: "共用一个核的单元",
     block: "彼此相邻（分块）",
     tile: "等距间隔（平铺）",
-    slider: "从各有一个到全体共用：",
+    slider: "共享方式：",
     ways: {
       own: "各有一个核",
-      block: (step: string) => `相邻 ${step}×${step} 个共用`,
+      block: (step: string) => `相邻 ${by(step)} 个共用`,
       tile: (step: string) => `相距 ${step} 的单元共用`,
       all: "全体共用一个",
     },
     waysShort: {
       own: "各有一个",
-      block: (step: string) => `${step}×${step}`,
+      block: (step: string) => by(step),
       tile: (step: string) => `相距 ${step}`,
       all: "共用一个",
     },
@@ -254,19 +262,19 @@ export const text = words("sharing", {
       "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯，正中间找横。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：两张输出图中，每张图的 64 个单元一共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? "这张图的 64 个单元全用这一个 3×3 的核" : `这张图的 64 个单元用 ${kernels} 个 3×3 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
+      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
-      `第 ${map} 张图，8×8 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
+      `第 ${map} 张图，${by(8)} 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
     sees: "这个单元看到的",
     answers: "全部单元的输出",
     unit: (row: number, column: number, value: string) => `第 ${row} 行第 ${column} 列输出 ${value}`,
     kernelsEach: "卷积核",
-    trained: { own: "64 个，各有一个", "2": "16 个，每 2×2 一块", "4": "4 个，每 4×4 一块", all: "1 个，全体共用" },
+    trained: { own: "64 个，各有一个", "2": `16 个，每 ${by(2)} 一块`, "4": `4 个，每 ${by(4)} 一块`, all: "1 个，全体共用" },
     accuracy: "认对的数字",
     accuracyCaption: (images: number, seeds: number, command: string): Said => (
       <>
-        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95 % 置信区间（Wilson）。由{" "}
+        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；竖条和数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。由{" "}
         <code>{command}</code> 得出。
       </>
     ),
@@ -275,7 +283,7 @@ export const text = words("sharing", {
     chosen:
       "这个例子是为了显出损失而挑的，并不是常见的网络：它只有两张输出图，每张分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
     elsewhere: (local: string, shared: string): string =>
-      `通常的网络输出图更多，后面的层也看得到每个单元。有八张图时（见第六部分），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
+      `通常的网络输出图更多，后面的层也看得到每个单元。有八张图时（见第 6 节），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
     matters:
       "所以，只有当位置本身有含义时，核随位置而变才划算：对齐到同一画框的人脸，眼睛总在嘴的上方；声谱图，每一行是一个频率；全球网格上的气象数据；或者四周偏暗的镜头。普通照片里什么东西都可能出现在任何地方，就很少划算。",
 
@@ -289,7 +297,6 @@ export const text = words("sharing", {
     before: "移动前",
     after: "移动后",
     difference: "差值",
-    colon: "：",
     oneKernel: "共用一个核",
     kernelEach: "各有一个核",
     differs: (value: string) => (value === "0" ? "无" : `最大 ${value}`),
@@ -297,14 +304,21 @@ export const text = words("sharing", {
     right: "右移一个像素 →",
     movedBy: (by: number) => (by === 0 ? "没有移动" : `向${by > 0 ? "右" : "左"}移动了 ${Math.abs(by)} 个像素`),
 
-    saved: (from: Said, to: Said, factor: string): Said => (
+    saved: (from: Said, to: Said, factor: Said, nothing: boolean): Said => (
       <>
-        <strong>省下的：</strong>权值从 {from} 个变成 {to} 个，{factor === "1" ? "还没有省：请在上面选一种共享方式" : `只有原来的 ${factor} 分之一`}；图像里的东西移动，输出图跟着移动。
+        <strong>省下了什么：</strong>
+        {nothing ? (
+          <>还什么都没省，请在上面选一种共享方式。</>
+        ) : (
+          <>
+            权值从 {from} 个减到 {to} 个，只有原来的 1/{factor}。而且图像里的东西移动，输出图也跟着移动。
+          </>
+        )}
       </>
     ),
     given: (
       <>
-        <strong>放弃的：</strong>不同位置的单元不能再各找各的东西。计算量也没有减少：连接还是那么多。
+        <strong>放弃了什么：</strong>不同位置的单元不能再各找各的东西。计算量也没有减少：连接还是那么多。
       </>
     ) as Said,
   },
