@@ -2,6 +2,7 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { Raised } from "./numbers";
 import { savePng, saveSvg } from "./save";
 import { words } from "./words";
 
@@ -54,7 +55,9 @@ export function Figure({ name, title, description, caption, height, children, fr
   return (
     <figure class="figure" id={`figure-${name}`}>
       <div class="figure-head">
-        <h3>{title}</h3>
+        <h3>
+          <Raised text={title} />
+        </h3>
         <span class="saves">
           {save(t.svg, saveSvg)}
           {save(t.png, savePng)}

@@ -49,6 +49,19 @@ export function Power({ value }: { value: Whole }): JSX.Element {
   );
 }
 
+/** Text whose raised digits are large enough to read; in a drawing (`drawn`) or on the page. */
+export function Raised({ text, drawn = false }: { text: string; drawn?: boolean }): JSX.Element {
+  const parts = text.split(/([⁰¹²³⁴⁵⁶⁷⁸⁹]+)/);
+  return (
+    <>
+      {parts.map((part, k) => {
+        if (k % 2 === 0) return part;
+        return drawn ? <tspan key={k} font-size="1.3em">{part}</tspan> : <span key={k} class="raised">{part}</span>;
+      })}
+    </>
+  );
+}
+
 const rounded = (value: number): string =>
   value >= 100 ? exact(Math.round(value)) : String(Number(value.toPrecision(value >= 10 ? 3 : 2)));
 

@@ -20,7 +20,8 @@ const text = words("page", {
     dark: "dark",
     contents: "Contents",
     account: "Weights, step by step, for the setting chosen",
-    dense: "weights: dense",
+    of: "weights: ",
+    dense: "dense",
     local: "local",
     shared: "shared",
     units: "pooled units",
@@ -38,7 +39,8 @@ const text = words("page", {
     dark: "深色",
     contents: "目录",
     account: "当前设置下，逐步剩下的权值数",
-    dense: "权值：全连接",
+    of: "权值：",
+    dense: "全连接",
     local: "局部连接",
     shared: "权值共享",
     units: "池化后的单元",
@@ -89,7 +91,11 @@ function Ladder(): JSX.Element {
       <ol>
         {steps.map(({ name, value, idea }) => (
           <li key={idea} class={idea}>
-            <span class="name">{name}</span> <Power value={value} />
+            <span class="name">
+              {idea === "dense" && <span class="of">{t.of}</span>}
+              {name}
+            </span>{" "}
+            <Power value={value} />
           </li>
         ))}
         <li class="pooled">

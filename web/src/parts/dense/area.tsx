@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { Button, Controls, NumberField, Slider } from "../../controls";
 import { arrows, Figure } from "../../figure";
-import { exact, memory, readingTime, short, times } from "../../numbers";
+import { exact, memory, Raised, readingTime, short, times } from "../../numbers";
 import { LARGEST_KERNEL } from "../../setting";
 import { account, change, setting } from "../../state";
 import { length } from "./length";
@@ -107,7 +107,7 @@ function Label({ square, index, view, onChoose }: { square: Square; index: numbe
         {t.names[square.idea]}
       </text>
       <text class="dense-number" x={x} y={line(1)}>
-        {short(square.weights)}
+        <Raised text={short(square.weights)} drawn />
       </text>
       <text x={x} y={line(2)}>
         {memory(square.weights)}
@@ -130,7 +130,7 @@ function Scale({ view }: { view: Window }): JSX.Element {
     <g class="dense-scale">
       <path d={`M1 20v10M1 25h${bar.toFixed(1)}m0 -5v10`} />
       <text x={0} y={13}>
-        {t.cell(short(BigInt(cell) ** 2n), cell === 1)}
+        <Raised text={t.cell(short(BigInt(cell) ** 2n), cell === 1)} drawn />
       </text>
     </g>
   );
@@ -171,7 +171,11 @@ export function Areas(): JSX.Element {
           where,
           squares.map(({ idea, weights }) => `${t.names[idea]}: ${short(weights)}, ${memory(weights)}, ${readingTime(weights)}`),
         )}
-        caption={t.squaresCaption(timesOf(dense, connections), Number(side.toPrecision(3)).toLocaleString("en-US"), timesOf(dense, weights))}
+        caption={
+          <Raised
+            text={t.squaresCaption(timesOf(dense, connections), Number(side.toPrecision(3)).toLocaleString("en-US"), timesOf(dense, weights))}
+          />
+        }
         height={(width) => SCALE + drawingHeight(width) + LABELS}
         frame={{
           tabIndex: 0,

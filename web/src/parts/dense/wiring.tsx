@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { arrows, Figure, placeIn } from "../../figure";
-import { exact, extent, short } from "../../numbers";
+import { exact, extent, Raised, short } from "../../numbers";
 import { account, setting } from "../../state";
 import { chosen, drawnAlong, placeOf, type Place } from "./drawn";
 import { text } from "./words";
@@ -137,10 +137,10 @@ function Planes({ width, place }: { width: number; place: Place }): JSX.Element 
         {t.pixelsLabel(extent(...imageSize))} <tspan class="label">{drawn(imageSize, image)}</tspan>
       </text>
       <text class="dense-count" x={width / 2} y={height - LABEL - 6} text-anchor="middle">
-        {t.thisUnit(short(pixels), pixels === 1n)}
+        <Raised text={t.thisUnit(short(pixels), pixels === 1n)} drawn />
       </text>
       <text class="dense-count" x={width / 2} y={height - 6} text-anchor="middle">
-        {t.allUnits(short(unitCount), short(pixels), short(dense))}
+        <Raised text={t.allUnits(short(unitCount), short(pixels), short(dense))} drawn />
       </text>
     </>
   );

@@ -32,17 +32,18 @@ export function Accuracy(): JSX.Element {
   }));
   // From the ten per cent below the lowest: dots, unlike bars, need no zero.
   const least = Math.min(...rows.map(({ accuracy }) => Math.min(accuracy.lowest, accuracy.interval[0]!)));
+  const first = Math.floor(10 * least) / 10;
   return (
     <Figure
       name="sharing-accuracy"
       title={t.accuracy}
       description={t.accuracySaid(rows.map(({ label, numbers }) => `${label}: ${numbers}`).join("; "))}
-      caption={t.accuracyCaption(networks.data.test, networks.seeds.length, networks.command)}
+      caption={t.accuracyCaption(networks.data.test, networks.seeds.length, percent(first, 0), networks.command)}
       height={(width) => rows.length * rowOf(width) + AXIS}
     >
       {(width) => {
         const wide = Math.min(width, 672);
-        const x = scaleLinear([Math.floor(10 * least) / 10, 1], [INSET, wide - INSET]);
+        const x = scaleLinear([first, 1], [INSET, wide - INSET]);
         const foot = rows.length * rowOf(wide) - GAP / 2;
         const oneLine = textOf(wide) === LINE;
         return (

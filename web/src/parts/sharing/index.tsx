@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { exact, extent, Power, short, times } from "../../numbers";
+import { exact, extent, Power, Raised, short, times } from "../../numbers";
 import type { Part } from "../../part";
 import { account, setting } from "../../state";
 import { Accuracy, Elsewhere } from "./accuracy";
@@ -25,8 +25,9 @@ function Count(): JSX.Element {
   return (
     <p class="sharing-count" aria-live="polite">
       {t.count(t.kernelsCounted(exact(kernels)), extent(kernel, kernel), exact(weights))}
-      <br />
-      <span class="quiet small">{t.factor(times(connections, weights))}</span>
+      <span class="quiet small">
+        <Raised text={t.factor(times(connections, weights))} />
+      </span>
     </p>
   );
 }

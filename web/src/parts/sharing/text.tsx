@@ -120,10 +120,10 @@ export const text = words("sharing", {
     kernelsEach: "kernels",
     trained: { own: "64, one each", "2": `16, in blocks of ${by(2)}`, "4": `4, in blocks of ${by(4)}`, all: "1 for all" },
     accuracy: "Digits named rightly",
-    accuracyCaption: (images: number, seeds: number, command: string): Said => (
+    accuracyCaption: (images: number, seeds: number, first: string, command: string): Said => (
       <>
         The share of {images} test images; each dot is one of {seeds} trainings from different random starts, the bar
-        across and the number are their mean, in brackets the lowest and the highest. The line is the 95{"\u00a0"}% interval for that many images (Wilson).
+        across and the number are their mean, in brackets the lowest and the highest. The line is the 95{"\u00a0"}% interval for that many images (Wilson). The axis begins at {first}, not at 0.
         Made by <code>{command}</code>.
       </>
     ),
@@ -272,9 +272,9 @@ export const text = words("sharing", {
     kernelsEach: "卷积核",
     trained: { own: "64 个，各有一个", "2": `16 个，每 ${by(2)} 一块`, "4": `4 个，每 ${by(4)} 一块`, all: "1 个，全体共用" },
     accuracy: "认对的数字",
-    accuracyCaption: (images: number, seeds: number, command: string): Said => (
+    accuracyCaption: (images: number, seeds: number, first: string, command: string): Said => (
       <>
-        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；竖条和数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。由{" "}
+        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；竖条和数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。横轴从 {first} 起，不从 0 起。由{" "}
         <code>{command}</code> 得出。
       </>
     ),

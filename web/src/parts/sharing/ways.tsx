@@ -31,37 +31,41 @@ export function WayControls(): JSX.Element {
   const { share } = setting.value;
   const most = Math.max(...outputsOf(setting.value));
   return (
-    <Controls>
-      <Slider
-        label={t.slider}
-        value={chosenWay(all)}
-        low={0}
-        high={all.length - 1}
-        show={(k) => wayText(all[k]!)}
-        onChange={(k) => change({ share: all[k]! })}
-      />
-      <Choice
-        label={t.arrangement}
-        value={arranged()}
-        options={[
-          ["block", t.block],
-          ["tile", t.tile],
-        ]}
-        onChange={(kind) => {
-          arrangement.value = kind;
-          if ("step" in share) change({ share: { kind, step: share.step } });
-        }}
-      />
-      {"step" in share && (
-        <NumberField
-          label={share.kind === "block" ? t.blockSide : t.tileStep}
-          value={share.step}
-          low={1}
-          high={most}
-          onChange={(step) => change({ share: { kind: share.kind, step } })}
+    <>
+      <Controls>
+        <Slider
+          label={t.slider}
+          value={chosenWay(all)}
+          low={0}
+          high={all.length - 1}
+          show={(k) => wayText(all[k]!)}
+          onChange={(k) => change({ share: all[k]! })}
         />
-      )}
-      <WindowControls />
-    </Controls>
+        <Choice
+          label={t.arrangement}
+          value={arranged()}
+          options={[
+            ["block", t.block],
+            ["tile", t.tile],
+          ]}
+          onChange={(kind) => {
+            arrangement.value = kind;
+            if ("step" in share) change({ share: { kind, step: share.step } });
+          }}
+        />
+        {"step" in share && (
+          <NumberField
+            label={share.kind === "block" ? t.blockSide : t.tileStep}
+            value={share.step}
+            low={1}
+            high={most}
+            onChange={(step) => change({ share: { kind: share.kind, step } })}
+          />
+        )}
+      </Controls>
+      <Controls>
+        <WindowControls />
+      </Controls>
+    </>
   );
 }

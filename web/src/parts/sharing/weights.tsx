@@ -4,7 +4,7 @@ import { scaleLog } from "d3-scale";
 import type { JSX } from "preact";
 import { accountOf } from "../../account";
 import { Figure, placeIn } from "../../figure";
-import { exact, short } from "../../numbers";
+import { exact, Raised, short } from "../../numbers";
 import { change, setting } from "../../state";
 import { text } from "./text";
 import { chosenWay, ways, wayText } from "./ways";
@@ -46,7 +46,7 @@ export function Weights(): JSX.Element {
               </text>
               <rect class="bar" x={LABEL} y={k * ROW + 5} width={bar} height={ROW - 10} />
               <text x={LABEL + bar + 6} y={k * ROW + ROW / 2} dominant-baseline="central">
-                {short(weights)}
+                <Raised text={short(weights)} drawn />
               </text>
             </g>
           );
