@@ -105,5 +105,8 @@ export function times(before: bigint, after: bigint): string {
   return ratio >= 1000 ? short(BigInt(Math.round(ratio))) : rounded(ratio);
 }
 
+/** One of so many parts: 1/10,000, 1/(9.2×10⁹). */
+export const oneOf = (times: string): string => (times.includes("×") ? `1/(${times})` : `1/${times}`);
+
 /** A fraction as a percentage with one digit. */
 export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)}\u00a0%`;

@@ -2,6 +2,10 @@
 
 import { language, type Language } from "./state";
 
+/** A list that was joined with Latin signs, with Chinese ones. */
+export const chineseList = (list: string): string =>
+  list.replaceAll("; ", "；").replaceAll(": ", "：").replaceAll(", ", "、");
+
 type Same<T> = { readonly [K in keyof T]: T[K] extends (...given: infer A) => infer R ? (...given: A) => R : T[K] extends string ? string : T[K] };
 type Table<T> = { readonly en: T; readonly zh: Same<T> };
 

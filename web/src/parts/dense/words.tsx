@@ -1,12 +1,14 @@
 // What the part says, in both languages.
 
 import type { JSX } from "preact";
+import { oneOf } from "../../numbers";
 import { words } from "../../words";
 
 type Count = JSX.Element | string;
 
 /** A part of a whole that is so many times as large. */
-const partOf = (times: string, whole: string) => (times === "1" ? whole : `1/${times}`);
+const partOf = (times: string, whole: string) => (times === "1" ? whole : oneOf(times));
+const partOfZh = (times: string) => (times === "1" ? "与全连接相等" : `是全连接的 ${oneOf(times)}`);
 
 export const text = words("dense", {
   en: {
@@ -89,7 +91,7 @@ export const text = words("dense", {
     what: (
       <>
         <strong>全连接层</strong>是最朴素的一种层。它的每个输出叫作一个<em>单元</em>
-        ，就是一个数：把每个像素乘上一个权值，再全部加起来。每个单元对每个像素都有一个自己的权值，不与别的单元共用。
+        ，也就是一个数：各个像素分别乘以一个权值，再把乘积加起来。每个单元对每个像素都有自己的权值，不与别的单元共用。
       </>
     ),
     size: "图像有多大？",
@@ -97,7 +99,7 @@ export const text = words("dense", {
       image: string, pixels: string, units: string, unitCount: string, dense: string, power: Count | null, alike: boolean,
     ) => (
       <>
-        {image} 的图像有 {pixels} 个像素。设这一层有 {units} 个单元（{alike ? "与像素一样多" : "与下一节的窗口所能停留的位置一样多"}
+        {image} 的图像有 {pixels} 个像素。设这一层有 {units} 个单元（{alike ? "与像素一样多" : "与下一节的窗口所能放置的位置一样多"}
         ），就需要 {unitCount} × {pixels} = <strong>{dense}</strong> 个权值{power && <>，即 {power}</>}。
       </>
     ),
@@ -115,8 +117,8 @@ export const text = words("dense", {
     allUnits: (units: string, pixels: string, dense: string) => `全部单元：${units} × ${pixels} = ${dense}`,
     toScale: (dense: Count, kernel: string, local: Count, shared: Count, kernels: string) => (
       <>
-        {dense} 有多大？下图中每个权值占一份面积。全连接层旁边是本页要讲的另外两种层，单元一样多：一种的单元只看 {kernel}{" "}
-        像素的窗口（局部连接，见第 2 节，{local} 个权值）；另一种的单元还共用权值（权值共享，见第 3 节，{kernels}，共{" "}
+        {dense} 有多大？下图中，每个权值占一个单位面积。全连接层旁边是本页要讲的另外两种层，单元数相同：一种的单元只看 {kernel}{" "}
+        像素的窗口（局部连接，见第 2 节，{local} 个权值）；另一种的单元不但如此，还共用权值（权值共享，见第 3 节，{kernels}，共{" "}
         {shared} 个权值）。
       </>
     ),
@@ -124,13 +126,13 @@ export const text = words("dense", {
     kernel: "窗口边长",
     squaresTitle: (dense: string) => `把 ${dense} 画成正方形`,
     squaresDescription: (where: string, squares: string[]) =>
-      `正方形的面积与权值数成正比。${squares.join("；")}。当前视野：${where}。`,
+      `正方形的面积与权值数成正比。${squares.join("；")}。当前显示：${where}。`,
     squaresCaption: (local: string, side: string, shared: string) =>
-      `无论怎样缩放，面积始终按同一比例。局部连接的面积是全连接的 ${partOf(local, "全部")}${side === "1" ? "" : `（边长的 1/${side}）`}，权值共享的是 ${partOf(shared, "全部")}。内存按每个权值 4 字节计；时间指从固态硬盘（SATA，每秒 500 MB）把全部权值读一遍所需的时间；宽度是当前缩放下的宽度，按每英寸 96 像素的屏幕折算。按住 Ctrl 滚动滚轮也可以缩放。`,
+      `无论怎样缩放，各个正方形的面积始终成比例。局部连接的面积${partOfZh(local)}${side === "1" ? "" : `（边长是 1/${side}）`}，权值共享的面积${partOfZh(shared)}。内存按每个权值 4 字节计；时间指从固态硬盘（SATA，每秒 500 MB）把全部权值读一遍所需的时间；宽度是当前缩放下的宽度，按每英寸 96 像素的屏幕折算。按住 Ctrl 并滚动鼠标滚轮也可以缩放。`,
     squaresKeys: "用方向键缩放",
     names: { dense: "全连接", local: "局部连接", shared: "权值共享" },
     wide: (length: string) => `宽 ${length}`,
-    cell: (weights: string) => `一个网格：${weights} 个权值`,
+    cell: (weights: string) => `一格：${weights} 个权值`,
     zoom: "缩放",
     zoomTo: "缩放到",
     where: (zoom: number) =>
@@ -144,14 +146,14 @@ export const text = words("dense", {
     readOnce: "读一遍",
     saved: (dense: Count, memory: string, time: string) => (
       <>
-        <strong>省下了什么：</strong>还什么都没省。{dense} 个权值要占 {memory}，这一层每用一次，光等硬盘就要 {time}
+        <strong>省下了什么：</strong>还什么都没省。{dense} 个权值要占 {memory}，这一层每用一次，光是等硬盘就要 {time}
         。后面几节就是要把这个代价降下来。
       </>
     ),
     lost: (
       <>
         <strong>放弃了什么：</strong>
-        也什么都没放弃。全连接层可以用任何方式给像素加权；局部连接和权值共享的层其实也是全连接层，只是多数权值固定为零，许多权值必须相等。但它不知道哪些像素相邻：把所有图像的像素按同一种次序打乱，它学得一样好。关于图像本可以事先知道的事，它全得从样本里学。
+        也什么都没放弃。全连接层可以用任何方式给像素加权；局部连接层和权值共享层其实也是全连接层，只是其中大多数权值固定为零，还有许多权值必须相等。但全连接层不知道哪些像素相邻：把所有图像的像素按同一种方式打乱，它照样学得一样好。关于图像，有些事本可以事先知道，它却只能从样本中学。
       </>
     ),
   },

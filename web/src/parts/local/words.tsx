@@ -9,7 +9,7 @@ const plural = (count: string, one: string, many = `${one}s`) => `${count} ${cou
 const spanEn = (name: string, first: string, last: string) =>
   first === last ? `${name} ${first}` : `${name}s ${first} to ${last}`;
 const spanZh = (name: string, first: string, last: string) =>
-  first === last ? `第 ${first} ${name}` : `第 ${first} 至 ${last} ${name}`;
+  first === last ? `第 ${first} ${name}` : `第 ${first} 到 ${last} ${name}`;
 
 type Window = readonly [firstRow: string, lastRow: string, firstColumn: string, lastColumn: string];
 
@@ -134,9 +134,9 @@ export const text = words("local", {
     title: "局部连接：一个单元只看一个窗口",
     what: (
       <>
-        一个单元要在图像里找的东西，比如一条边、一个角、一个点，都很小，有用的像素彼此挨着，没有必要连到图像的另一头。
+        一个单元要在图像里找的东西，比如一段边缘、一个拐角、一个斑点，都很小，能说明问题的像素彼此挨着，所以单元没有必要连到图像的另一头。
         <strong>局部连接</strong>让每个单元只看图像上一个方形的<em>窗口</em>
-        ，旁边的单元看旁边的窗口。其余的连线统统去掉，连线上的权值也就不要了。
+        ，旁边的单元看旁边的窗口。其余的连线统统去掉，连线上的权值也随之去掉。
       </>
     ),
 
@@ -150,11 +150,11 @@ export const text = words("local", {
     wires: (each: string) => `每个单元：${each} 个权值`,
     product: (units: string, each: string, all: string) => `合计：${units} × ${each} = ${all}`,
     compareDescription: (row: string, column: string, units: string, pixels: string, taps: string, dense: string, local: string) =>
-      `两幅图，都是 ${units} 个单元在上、${pixels} 个像素的图像在下。左图中每个单元与每个像素相连，共 ${dense} 条线；右图中每个单元只与自己窗口里的 ${taps} 个像素相连，共 ${local} 条线。两幅图中标出的是同一个单元：第 ${row} 行第 ${column} 列。`,
+      `两幅图，都是 ${units} 个单元在上、${pixels} 个像素的图像在下。左图中每个单元与每个像素相连，共 ${dense} 条连线；右图中每个单元只与自己窗口里的 ${taps} 个像素相连，共 ${local} 条连线。两幅图中标出的是同一个单元：第 ${row} 行第 ${column} 列。`,
     compareCaption: (row: string, column: string, pixels: string, taps: string) =>
       `两幅图中标出的是同一个单元（第 ${row} 行第 ${column} 列）。左边，${pixels} 个像素都与它相连；右边，只有它正下方窗口里的 ${taps} 个像素与它相连。`,
     compareNote: (factor: string, pixels: string, taps: string) =>
-      `每条线都有自己的权值，所以局部连接的权值只有全连接的 1/${factor}（${pixels}/${taps} = ${factor}）。图像再大，窗口也不变，像素越多，省得越多。把指针移到单元上，或者点一下。这里没有填充，每个窗口都完整地落在图像内。`,
+      `每条连线都有自己的权值，所以局部连接的权值只有全连接的 1/${factor}（${pixels}/${taps} = ${factor}）。图像变大，窗口不变：像素越多，这个倍数就越大。把指针移到单元上，或者点一下。这里没有填充，每个窗口都完整地落在图像内。`,
     compareKeys: "用方向键选择单元，两幅图同时标出",
 
     try: "再看实际大小。先选定图像和窗口，然后在图像上拖动窗口。",
@@ -170,23 +170,23 @@ export const text = words("local", {
     unitRow: (row: string) => `第 ${row} 行`,
     unitColumn: (column: string) => `第 ${column} 列`,
     dragDescription: (size: string, row: string, column: string, [a, b, c, d]: Window, taps: string, inside: string, outside: string) =>
-      `按比例画出的 ${size} 图像，上面是第 ${row} 行第 ${column} 列的单元的窗口；窗口周围的放大图；单元所在的平面，标出了这个单元。它看到${spanZh("行", a, b)}、${spanZh("列", c, d)}：窗口的 ${taps} 个权值中，${inside} 个落在图像内，${outside} 个落在图像外。`,
+      `三幅图：按比例画出的 ${size} 像素的图像，标出了第 ${row} 行第 ${column} 列的单元的窗口；窗口周围的放大图；单元所在的平面，标出了这个单元。它看到${spanZh("行", a, b)}、${spanZh("列", c, d)}：窗口的 ${taps} 个位置（各有一个权值）中，${inside} 个落在图像内，${outside} 个落在图像外。`,
     dragCaption: (row: string, column: string, [a, b, c, d]: Window, taps: string, inside: string, outside: string) => (
       <>
-        第 {row} 行第 {column} 列的单元看到{spanZh("行", a, b)}、{spanZh("列", c, d)}。它的窗口有 {taps} 个权值，
+        第 {row} 行第 {column} 列的单元看到{spanZh("行", a, b)}、{spanZh("列", c, d)}。它的窗口有 {taps} 个位置（各有一个权值），
         <strong>{outside === "0" ? "全部落在图像内" : `${inside} 个落在图像内（蓝色），${outside} 个落在图像外（红色）`}</strong>。
         {outside !== "0" && "图像外一律按 0 算，所以那里的权值对这个单元不起作用。"}
       </>
     ),
     samePadding: (low: string, high: string, total: string, stride: string) =>
       `填充方式 same 在图像四周补零，使${stride === "1" ? "每个像素" : `每个方向上每 ${stride} 个像素`}对应一个单元：${
-        total === "0" ? "窗口只有一个像素时不必补" : `边长为 k 的窗口要多补 k − 1 = ${total} 行和同样多的列，前面（上、左）补 (k − 1)/2 取整 = ${low}，其余 ${high} 补在后面`
+        total === "0" ? "窗口只有一个像素时不必补" : `边长为 k 的窗口要补 k − 1 = ${total} 行和同样多的列：前面（上、左）补 (k − 1)/2 向下取整，即 ${low}；其余的 ${high} 补在后面（下、右）`
       }。`,
     validPadding: "不填充时，每个窗口都必须完整地落在图像内。",
     strideOne: "从一个单元到下一个，窗口移动一个像素。",
     strideMore: (stride: string) => `步长为 ${stride}：从一个单元到下一个，窗口一次跳 ${stride} 个像素。`,
     positions: (rows: string, columns: string, units: string, pixels: string) =>
-      `这样，${pixels} 个像素对应 ${rows} × ${columns} = ${units} 个单元。`,
+      `这样，${pixels} 个像素上共有 ${rows} × ${columns} = ${units} 个单元。`,
     dragHint: "三幅图都可以拖动，也可以用方向键（按住 Shift 一次移动十个单元）。",
     dashed: "虚线框是右边和下边相邻单元的窗口。",
     dragKeys: "用方向键移动窗口，按住 Shift 一次移动十个单元",
@@ -199,17 +199,17 @@ export const text = words("local", {
 
     sums: "当前设置下，全连接与局部连接的对比",
     denseSum: "全连接：每个单元 × 每个像素",
-    localSum: "局部连接：每个单元 × 窗口里的每个权值",
+    localSum: "局部连接：每个单元 × 窗口里的每个位置",
     insideSum: "其中落在图像内",
     paddingSum: "其中落在填充上",
     factorSum: "全连接 ÷ 局部连接",
     nominal: (none: boolean): string =>
       none
-        ? "这里没有窗口伸到图像外面，每个连接都落在像素上。"
-        : "页面顶部的数字把落在填充上的也算在内，因为这些权值同样要存下来。",
+        ? "这里没有窗口伸到图像外面，每条连接都落在像素上。"
+        : "页面顶部的数字计入全部位置，落在填充上的也不例外，因为那里的权值同样要存下来。",
     rule: (pixels: string, kernel: string, taps: string, sign: string, factor: string) => (
       <>
-        一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的{" "}
+        一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的
         <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} {sign} <strong>{factor}</strong>。
       </>
     ),
@@ -233,8 +233,8 @@ export const text = words("local", {
     lost: (
       <>
         <strong>放弃了什么：</strong>
-        单元看不到窗口以外的东西，没有哪个单元能单独比较图像上相距很远的两处，那要靠更多的层（见第 5
-        节）。除此之外什么也没放弃：每个单元仍有自己的一组权值，在不同的位置可以找不同的东西。
+        单元看不到窗口以外的东西，所以没有哪个单元能单独比较图像上相距很远的两处，那要靠更多的层（见第 5
+        节）。除此之外什么也没放弃：每个单元仍有自己的一组权值，可以在自己的位置上找与别处不同的东西。
       </>
     ),
     unseen: (pixels: string) => `在当前设置下，有 ${pixels} 个像素不在任何窗口里，没有单元看得到。`,

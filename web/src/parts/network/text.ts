@@ -12,6 +12,7 @@ export interface Comparison {
   readonly overlap: boolean;
 }
 
+const aDigit = (digit: number) => `${digit === 8 ? "an" : "a"} ${digit}`;
 const fold = ([before, after]: readonly [number, number]) => exact(Math.round(before / after));
 
 export const text = words("network", {
@@ -23,10 +24,10 @@ export const text = words("network", {
     padLabel: "Drawing pad. Arrow keys move the pen, the space bar puts it down and lifts it, Backspace takes back a stroke.",
     padHint: "Draw here with mouse, pen or finger",
     padKeys: "Keyboard: arrows move the pen, space puts it down and lifts it.",
-    padReal: (label: number, index: number) => `Test image ${index}: a ${label}`,
+    padReal: (label: number, index: number) => `Test image ${index}: ${aDigit(label)}`,
     padEmpty: "The pad is empty.",
     padStrokes: (count: number) => `A drawing of ${count} ${count === 1 ? "stroke" : "strokes"}.`,
-    padRealSaid: (label: number) => `A real test image, a ${label}, which no network was trained on.`,
+    padRealSaid: (label: number) => `A real test image, ${aDigit(label)}, which no network was trained on.`,
     penDown: "Pen down.",
     penUp: "Pen up.",
     undo: "Undo",
@@ -100,9 +101,9 @@ export const text = words("network", {
       `${count} seeds for each. The networks in this page are those with the median validation score, not the best; their weights are rounded to 16 bits, and the accuracies are those of the rounded weights. The interval is for the number of images alone: the seeds answer the same images.`,
   },
   zh: {
-    title: "在真实网络上：写一个数字",
+    title: "真实的网络：写一个数字",
     intro:
-      "五个小网络识别 8 × 8 像素的手写数字。隐藏单元都一样：8 张 8 × 8 的特征图，后面接一个全连接层，给十个数字各打一个分。不同的只是隐藏单元怎样接线。写一个数字，五个网络会随着笔画即时作答。",
+      "五个小网络识别 8 × 8 像素的手写数字。隐藏单元都一样多：8 张 8 × 8 的输出图，后面接一个全连接层，给十个数字各打一个分。不同的只是隐藏单元的接线方式。写一个数字，五个网络会边看你写边作答。",
     pad: "你写的数字",
     padLabel: "手写板。方向键移动笔，空格键落笔和提笔，退格键撤销一笔。",
     padHint: "用鼠标、触控笔或手指在这里写",
@@ -110,7 +111,7 @@ export const text = words("network", {
     padReal: (label: number, index: number) => `测试图像 ${index}：数字 ${label}`,
     padEmpty: "手写板是空的。",
     padStrokes: (count: number) => `已写 ${count} 笔。`,
-    padRealSaid: (label: number) => `一张真实的测试图像，数字 ${label}，没有网络拿它训练过。`,
+    padRealSaid: (label: number) => `一张真实的测试图像，数字 ${label}，五个网络训练时都没有用过它。`,
     penDown: "已落笔。",
     penUp: "已提笔。",
     undo: "撤销",
@@ -119,76 +120,76 @@ export const text = words("network", {
     realOne: (label: number) => `真实的 ${label}`,
     reduced: "网络看到的样子",
     bitmap: "32 × 32，非黑即白",
-    counts: "8 × 8，数黑点",
+    counts: "8 × 8，计数",
     noBitmap: "数据集里的图像\n只保留了\n8 × 8",
-    reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑点；再数出 8 乘 8 个方块里各有多少黑点，0 到 16 个。`,
+    reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑色像素；再数出 8 乘 8 个方块（每块 4 乘 4）里各有多少个黑色像素，0 到 16 个。`,
     reducedRealSaid: "数据集中的测试图像原样：8 乘 8 个 0 到 16 的计数。",
     reducedCaption:
-      "笔画的处理方式和数据集当初的做法一致：扶正，缩放到 32 × 32 中的 20 × 32，把笔画加粗到数据集的程度，再数每个 4 × 4 方块里的黑点。",
-    answers: "五种接法，同一个数字",
-    units: "隐藏单元（8 张特征图）",
+      "你写的数字按数据集当初的做法处理：扶正，缩放到占满 32 × 32 像素中的 20 × 32，笔画粗细调到和数据集一样，再数出每个 4 × 4 方块里的黑色像素。",
+    answers: "五种接线，同一个数字",
+    units: "隐藏单元（8 张输出图）",
     pooledUnits: "池化后",
     scores: "得分",
     answer: "答案",
     weightsHead: "权值数",
     hidden: (count: string) => `隐藏层 ${count}`,
-    head: (count: string) => `＋输出层 ${count}`,
+    head: (count: string) => `+ 输出层 ${count}`,
     accuracyHead: (images: number) => `${images} 张测试图像`,
     accuracy: (mean: string) => `答对 ${mean}`,
-    agree: (digit: number) => `五个网络都说是 ${digit}。`,
-    differ: (says: readonly string[]) => `意见不一：${says.join("，")}。`,
-    says: (name: string, digit: number) => `${name}说是 ${digit}`,
+    agree: (digit: number) => `五个网络都认作 ${digit}。`,
+    differ: (says: readonly string[]) => `答案不一：${says.join("，")}。`,
+    says: (name: string, digit: number) => `${name}认作 ${digit}`,
     nothing: "写点什么，网络就会作答。",
     answersSaid: (says: readonly string[]) => (says.length ? `${says.join("；")}。` : "还没有写，网络没有作答。"),
     saysSure: (name: string, digit: number, sure: string) => `${name}：${digit}，${sure}`,
-    answersCaption: "颜色越浓，单元的响应越强，各网络用各自的尺度。权值数旁的横条按同一尺度画出各网络的权值多少。竖条是十个得分经 softmax 后的值，总和为 1。",
+    answersCaption: "颜色越浓，单元的输出越强，各网络用各自的尺度。权值数下面的横条按同一尺度画出各网络的权值数。竖条是十个得分经 softmax 后的值，总和为 1。",
     chart: "准确率与权值数",
-    count: "权值数算哪些",
+    count: "统计哪些权值",
     whole: "整个网络",
-    layer: "只算隐藏层",
-    accuracyAxis: "答对的测试图像",
+    layer: "仅隐藏层",
+    accuracyAxis: "测试图像的准确率",
     wholeAxis: "权值与偏置总数（对数刻度）",
     layerAxis: "隐藏层权值数（对数刻度）",
     chartSaid: (points: readonly string[]) => `准确率与权值数。${points.join("；")}。`,
-    point: (name: string, weights: string, mean: string, low: string, high: string) => `${name}：${weights} 个权值，答对 ${mean}，区间 ${low} 到 ${high}`,
+    point: (name: string, weights: string, mean: string, low: string, high: string) => `${name}：${weights} 个权值，答对 ${mean}，置信区间 ${low} 到 ${high}`,
     chartCaption: (seeds: number, images: number, from: string) =>
-      `大点：${seeds} 次训练（各用一个随机种子）的平均。小点：每一次训练。竖线：按 ${images} 张图像算的 Wilson 95 % 置信区间。纵轴从 ${from} 起，不是从 0 起。会互相遮挡的点错开了几个像素。`,
+      `大点：${seeds} 次训练（各用一个随机种子）的平均值。小点：各次训练。竖线：按 ${images} 张图像算的 Wilson 95 % 置信区间。纵轴从 ${from} 起，不是从 0 起。会互相遮挡的点错开了几个像素。`,
     variant: "网络",
     hiddenWeights: "隐藏层权值",
     headWeights: "输出层权值",
-    params: "连同偏置共",
-    mean: "平均答对",
+    params: "含偏置总数",
+    mean: "平均准确率",
     range: "最低至最高",
-    interval: "95 % 区间",
+    interval: "95 % 置信区间",
     saved: ({ hidden, params }: Comparison) =>
-      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，是原来的 1/${fold(hidden)}；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
+      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，约为原来的 1/${fold(hidden)}；加上池化，整个网络的权值与偏置从 ${exact(params[0])} 个减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
     lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
-      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多错 ${lost} 张。每个单元最多只看 3 × 3 个像素，不能在自己的位置上找与众不同的东西，池化后的单元也说不清目标在 2 × 2 里的哪一格。${
+      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多认错 ${lost} 张。每个单元最多只看 3 × 3 个像素，也不能在自己的位置上找与别处不同的东西；池化后的单元也说不清是在 2 × 2 窗口的哪个位置看到的。${
         overlap
-          ? "对这些数字来说影响很小：两个区间有重叠，这么少的图像还不能断定孰优孰劣。"
-          : "两个区间没有重叠：在这里，这是实实在在的损失。第五部分讲了多层叠起来怎样看得更广。"
+          ? "对这些数字来说影响很小：两个区间有重叠，图像这么少，还不能断定两个网络有高下之分。"
+          : "两个区间没有重叠：在这里，这是实实在在的损失。第 5 节讲了这样的层叠起来怎样看得更广。"
       }`,
-    steps: "一步一步看",
+    steps: "逐步来看",
     step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
     fewerHidden: (times: string) => `隐藏层权值减为原来的 1/${times}`,
     fewerHead: (times: string) => `输出层权值减为原来的 1/${times}`,
     foreign:
-      "你写的毕竟不是数据集里的图像。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；竖条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
+      "你写的数字和数据集里的图像总有些差别。当年的书写者是土耳其人，7 的中间有一横，1 的底下常有一横。不管看到什么，网络总会从十个数字里选一个；竖条表示它怎样比较这十个数字，并不表示它有多大可能答对。",
     how: "这些数从哪里来",
     made: (command: string) => ["由 ", command, " 用 striate 自己的层训练得到，没有一个数是手工填写的。"],
     split: (train: number, validation: number, test: number) =>
-      `数据：scikit-learn 自带的 1,797 个手写数字（optdigits 的测试部分，Alpaydin 与 Kaynak，1998），一次划分为训练 ${exact(train)} 张、选择训练方案 ${validation} 张、报告结果 ${test} 张。测试图像没有参与任何选择。`,
+      `数据：scikit-learn 自带的 1,797 个手写数字（optdigits 的测试部分，Alpaydin 与 Kaynak，1998），只划分一次：${exact(train)} 张用于训练，${validation} 张用于选择训练方案，${test} 张用于报告结果。测试图像没有参与任何选择。`,
     recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
-      `五个网络的训练方案相同：AdamW，学习率最高 ${rate}，权重衰减 ${decay}，${epochs} 轮，每批 ${batch} 张，每次使用图像时随机平移至多 ${shift} 像素。`,
+      `五个网络的训练方案相同：AdamW，学习率最高 ${rate}，权值衰减 ${decay}，${epochs} 轮，每批 ${batch} 张，每次使用图像时随机平移至多 ${shift} 像素。`,
     seeds: (count: number) =>
-      `每种接法训练 ${count} 次，种子各不相同。页面里用的是验证得分居中的那一个，不是最好的；权值舍入到 16 位，准确率按舍入后的权值计算。置信区间只反映图像的数量：各个种子回答的是同一批图像。`,
+      `每种网络训练 ${count} 次，随机种子各不相同。页面里用的是验证得分居中的那一次，不是最好的；权值舍入到 16 位，准确率按舍入后的权值计算。置信区间只反映图像数量的影响：各次训练测试的是同一批图像。`,
   },
 });
 
 /** What the networks are called, by their names in the data. */
 export const names = words("network-names", {
   en: { dense: "dense", local: "local", blocks: "shared in blocks", shared: "shared", pooled: "shared + pooled" } as Record<string, string>,
-  zh: { dense: "全连接", local: "局部连接", blocks: "分块共享", shared: "权值共享", pooled: "共享＋池化" },
+  zh: { dense: "全连接", local: "局部连接", blocks: "分块共享", shared: "权值共享", pooled: "共享 + 池化" },
 });
 
 /** What a hidden unit of each is wired to. */
@@ -202,9 +203,9 @@ export const wirings = words("network-wirings", {
     } as Record<string, string>,
   zh: {
       dense: "每个单元看全部 64 个像素",
-      local: "3 × 3 窗口，核各不相同",
+      local: "3 × 3 窗口，各有卷积核",
       blocks: "每个 4 × 4 块一个核",
-      shared: "每张特征图一个核",
+      shared: "每张输出图一个核",
       pooled: "再加 2 × 2 最大池化",
     },
 });

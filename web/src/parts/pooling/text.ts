@@ -1,12 +1,9 @@
 // All that this part says, in both languages.
 
-import { exact } from "../../numbers";
-import { words } from "../../words";
+import { exact, oneOf } from "../../numbers";
+import { chineseList, words } from "../../words";
 
 const s = (count: number, one: string, many = `${one}s`) => `${exact(count)} ${count === 1 ? one : many}`;
-
-/** One of so many, in Chinese. */
-const part = (factor: string) => (/^[0-9.,]+$/.test(factor) ? `1/${factor}` : `${factor} 分之一`);
 
 export const text = words("pooling", {
   en: {
@@ -115,8 +112,8 @@ export const text = words("pooling", {
   zh: {
     title: "池化：用一个数概括一个窗口",
     intro:
-      "第一层之后得到一张由单元组成的图，每个单元表示卷积核要找的图案在该处有多明显。池化在这张图上铺开一个个窗口，每个窗口只留一个数：最大值或平均值。池化本身没有权值，却能让后面的一切都变小。",
-    name: "“sizeX”是 cuda-convnet 对池化窗口边长的叫法，因一篇流传很广的文章而为人所知；本页称之为“窗口”。",
+      "第一层的输出是一张由单元排成的输出图，每个单元表示卷积核要找的图案在它的位置上有多明显。池化在输出图上铺开一个个窗口，每个窗口只留一个数：最大值或平均值。池化本身没有权值，却能让后面的一切都变小。",
+    name: "“sizeX”是 cuda-convnet 对池化窗口边长的叫法，后来一篇流传很广的文章也沿用了它；本页称之为“窗口”。",
     classic: "窗口 2，步长 2",
     alexnet: "窗口 3，步长 2（AlexNet）",
 
@@ -125,27 +122,27 @@ export const text = words("pooling", {
     units: (rows: number, columns: number) => `${rows} × ${columns} 个单元`,
     pooled: (rows: number, columns: number) => `池化后 ${rows} × ${columns} 个`,
     largest: (row: number, column: number, list: string, value: string) =>
-      `池化后第 ${row} 行第 ${column} 列的单元：${list} 中最大的是 ${value}。`,
+      `池化后第 ${row} 行第 ${column} 列的单元：${chineseList(list)} 中最大的是 ${value}。`,
     average: (row: number, column: number, list: string, value: string) =>
-      `池化后第 ${row} 行第 ${column} 列的单元：${list} 的平均值是 ${value}。`,
-    only: (row: number, column: number, value: string) => `池化后第 ${row} 行第 ${column} 列的单元：窗口里只有一个数，${value}。`,
+      `池化后第 ${row} 行第 ${column} 列的单元：${chineseList(list)} 的平均值是 ${value}。`,
+    only: (row: number, column: number, value: string) => `池化后第 ${row} 行第 ${column} 列的单元：窗口里只有一个数：${value}。`,
     many: (count: number) => `窗口内 ${count} 个数`,
     how: "把指针移到池化后的单元上，或点按它，或用方向键，就能看到它的窗口。点一下数表里的数，它就加一；也可以直接键入数字，填写亮起的窗口。",
-    ringed: "圆环标出在窗口中胜出的数；一环多色，表示它在几个窗口中都胜出。",
+    ringed: "圆环标出窗口中胜出的数；一个圆环有几种颜色，表示这个数在几个窗口中都胜出。",
     overlapping: (side: number, stride: number, inSeveral: number) =>
-      `窗口边长 ${side}，步长 ${stride}，相邻窗口有重叠：有 ${inSeveral} 个数同时落在几个窗口里。`,
+      `窗口边长 ${side}，步长 ${stride}，相邻窗口有重叠：${inSeveral} 个数落在不止一个窗口里。`,
     apart: "灰色的数不在任何窗口里，就此丢失。",
     cut: (asked: number, side: number) => `所设的窗口边长 ${exact(asked)} 在这里放不下，按 ${side} 计算。`,
     reset: "恢复原来的数",
     windowDescription: (rows: number, columns: number, side: number, stride: number, kind: string, values: string) =>
-      `${rows} 行 ${columns} 列的数表，${kind}池化，窗口 ${side}，步长 ${stride}。池化结果逐行为：${values}。`,
-    kinds: { max: "最大值", average: "平均值" },
+      `${rows} 行 ${columns} 列的数表，${kind}池化，窗口 ${side}，步长 ${stride}。池化结果逐行为：${chineseList(values)}。`,
+    kinds: { max: "最大", average: "平均" },
 
     digitTitle: "真实的手写数字，移动一个像素",
     digitIntro: {
       max: "胜出的数原本在窗口的什么位置，池化之后就无从知道了。因此图像稍稍移动时，池化后的单元往往仍能在窗口里找到同样的值，保持不变。只是“往往”，并非总是：笔画一旦跨进相邻窗口，两边的值都会变。",
       average:
-        "东西原本在窗口的什么位置，池化之后就无从知道了。图像稍稍移动时，仍留在窗口里的笔墨不影响平均值，跨进相邻窗口的笔墨则会改变两边。所以许多平均值都会变，但变动的幅度都不超过窗口内各值变动的平均幅度。",
+        "窗口里的东西原本在什么位置，池化之后就无从知道了。图像稍稍移动时，仍留在窗口里的墨迹不影响平均值，跨进相邻窗口的墨迹则会改变两边的平均值。所以许多平均值都会变，但变动的幅度都不超过窗口内各值变动的平均幅度。",
     },
     digit: "数字",
     what: "对什么做池化",
@@ -165,27 +162,27 @@ export const text = words("pooling", {
     equalTwice: (most: number) => `取平均值时没有胜者；窗口重叠时，一个值最多被计入 ${most} 次。`,
     red: "红点：移动后变了的值。",
     outside: (isMap: boolean, count: number) => `斜线处：有 ${count} 个${isMap ? "单元" : "像素"}不在任何窗口里。`,
-    pushed: (count: number) => `移动时有 ${count} 个有墨的像素被推出了边界。`,
-    source: "这个数字是 striate 从 scikit-learn 数据集（Alpaydin 与 Kaynak，1998）中划出的 540 幅测试图像里该类的第一幅；像素取值从 0（空白）到 16（全黑）。",
-    mapped: "这张图由 3 × 3 的 Sobel 核求得，负值置零。",
-    compared: "值",
+    pushed: (count: number) => `移动时有 ${count} 个有墨迹的像素被推出了边界。`,
+    source: "测试图像共 540 张，由 striate 从 scikit-learn 的数据集（Alpaydin 与 Kaynak，1998）中划出，这里用的是其中该类的第一张；像素取值从 0（空白）到 16（全黑）。",
+    mapped: "这张输出图由 3 × 3 的 Sobel 卷积核求得，负值置零。",
+    compared: "比较的值",
     changed: "移动后变了",
-    amount: "变化总量 ÷ 原总量",
-    before: (isMap: boolean): string => (isMap ? "图中的单元" : "像素"),
+    amount: "变化总量 ÷ 原有总量",
+    before: (isMap: boolean): string => (isMap ? "输出图的单元" : "像素"),
     after: "池化后的单元",
     ofAll: (count: number, all: number) => `${count} / ${all}`,
     nothing: "全为零",
     digitDescription: (digit: number, map: string, shift: string, changed: string, pooledChanged: string) =>
       `数字 ${digit}（${map}）及其池化结果，旁边是${shift}的同一数字。池化前的值有 ${changed} 变了，池化后的值有 ${pooledChanged} 变了。`,
 
-    savesTitle: "后面省下了多少",
+    savesTitle: "为后面的层省下了多少",
     savesIntro: (rows: string, columns: string) =>
-      `按本页当前的设置，第一层有 ${rows} × ${columns} 个单元。后面接一个输出十类的全连接层，每送来一个单元就要十个权值。`,
+      `按本页当前的设置，第一层有 ${rows} × ${columns} 个单元。后面接一个分十类的全连接层，每接进一个单元就要十个权值。`,
     unitsBefore: "单元",
     unitsAfter: "池化之后",
     head: "直接接全连接层时的权值",
     pooledHead: "池化后再接全连接层时的权值",
-    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "约"}为原来的 ${part(factor)}`,
+    fewer: (factor: string, exactly: boolean) => `${exactly ? "" : "约"}为原来的 ${oneOf(factor)}`,
     lower: (share: string, exactly: boolean) => `${exactly ? "减少 " : "约减少 "}${share}`,
     notFewer: "没有减少",
     own: "池化层自身的权值：0。",
@@ -201,13 +198,13 @@ export const text = words("pooling", {
 
     gap: "",
     colon: "：",
-    savedHead: "省下的",
+    savedHead: "省下了什么",
     saved: (factor: string, exactly: boolean) =>
-      `池化层之后的一切所面对的单元只剩${exactly ? " " : "约 "}${part(factor)}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
+      `池化层后面的层所接收的单元${exactly ? "只有" : "约为"}原来的 ${oneOf(factor)}：内存和计算量随之减少；若接全连接层，权值也减到同样的比例。`,
     savedLittle: (share: string, exactly: boolean) =>
-      `池化层之后的一切所面对的单元${exactly ? "" : "约"}少了 ${share}：内存、计算量以及后接全连接层的权值也少了同样的比例。`,
+      `池化层后面的层所接收的单元${exactly ? "" : "约"}减少 ${share}：内存和计算量，以及后面全连接层的权值，也减少同样的比例。`,
     savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
-    lostHead: "放弃的",
-    lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长除不尽时，还有一条边。",
+    lostHead: "放弃了什么",
+    lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长不能整除时，还有边缘的单元。",
   },
 });

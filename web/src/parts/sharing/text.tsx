@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { extent } from "../../numbers";
-import { words } from "../../words";
+import { chineseList, words } from "../../words";
 
 type Said = ComponentChildren;
 const by = (rows: number | string, columns = rows) => extent(rows, columns);
@@ -178,22 +178,22 @@ export const text = words("sharing", {
     problem: ({ units, connections, taps }: Counts): Said => (
       <>
         每个单元只看一个窗口，{units} 个单元却仍有 {connections} 个权值，因为每个单元都有自己的卷积核：{taps}{" "}
-        个权值只管一个位置。可是，一条边缘出现在这个角落和出现在那个角落，样子是一样的；能在这里认出它的权值，到那里也认得出。
+        个权值只管一个位置，到别处就不用了。可是，一段边缘无论出现在哪个角落，样子都是一样的；能在这里认出它的权值，在那里也认得出。
       </>
     ),
     idea: ({ connections, taps }: Counts): Said => (
       <>
-        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。所得的和排成一张图，标出哪里出现了它要找的图案。连接仍是{" "}
+        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。得到的数排成一张图，叫作输出图，显示哪里出现了这个核要找的图案。连接仍是{" "}
         {connections} 条，权值只剩 {taps} 个。
       </>
     ),
 
     slides: "一个卷积核滑过图像",
     slidesSize:
-      `下面在一张真实的图像上演示。为了让每个数都看得清，这幅图用的是自己的小尺寸：${by(8)} 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），${by(3)} 的卷积核，图像四周补零。64 个和全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。`,
+      `下面在一张真实的图像上演示。为了让每个数都看得清，这幅图没有采用页面的设置，而是用了较小的尺寸：${by(8)} 像素的手写数字（0 为白纸，16 为全黑；取自 scikit-learn 的数据集），${by(3)} 的卷积核，图像四周补零。输出图的 64 个数全由 9 个权值算出；若每个位置各有一个核，就要 576 个权值。`,
     slidesCaption: "橙色为正，蓝色为负。可以拖动卷积核，也可以用方向键移动。",
     between:
-      "从各有一个核到全体共用一个，中间还有许多选择：相邻的单元可以共用一个核（分块），隔开同样距离的单元也可以（平铺）。下面按整个页面的设置，从头到尾试一遍：",
+      "从各有一个核到全体共用一个，中间还有许多选择：可以让相邻的单元共用一个核（分块），也可以让等距间隔的单元共用一个核（平铺）。下面按本页当前的设置，从头到尾试一遍：",
     slidesSaid: (digit: number, kernel: string, row: number, column: number, sum: number, done: number) =>
       `九个权值的卷积核（${kernel}）滑过数字 ${digit}。现在位于第 ${row} 行第 ${column} 列，九个乘积之和为 ${sum}。输出图的 64 个位置已填 ${done} 个。`,
     slidesFrame: "用方向键移动卷积核",
@@ -202,11 +202,11 @@ export const text = words("sharing", {
     taps: "权值",
     products: "乘积",
     map: "输出图",
-    sum: (value: string) => `和：${value}`,
+    sum: (value: string) => `总和：${value}`,
     digit: "数字",
     kernel: "卷积核",
     kernels: { vertical: "竖直边缘", horizontal: "水平边缘", outline: "轮廓（拉普拉斯）", blur: "模糊" },
-    ownTaps: "自定",
+    ownTaps: "自定义",
     tap: (row: number, column: number) => `第 ${row} 行第 ${column} 列的权值`,
     tapsField: "权值（可改）",
     play: "▶ 播放",
@@ -228,8 +228,8 @@ export const text = words("sharing", {
     whoShares: (sharers: string) => (sharers === "1" ? "有自己的核" : `${sharers} 个单元共用这个核`),
     weights: "还剩多少权值",
     weightsCaption: (first: string, last: string): string =>
-      `各种共享方式下这一层的权值数，从 ${first} 到 ${last}。条形按对数刻度画：每多出同样一段，就多同样的倍数。可以点选一条，也可以用滑块。`,
-    weightsSaid: (rows: string) => `各种共享方式下的权值数：${rows}。`,
+      `各种共享方式下这一层的权值数，从 ${first} 到 ${last}。条形按对数刻度画：每长出同样一段，就是增大同样的倍数。可以点选一条，也可以用滑块。`,
+    weightsSaid: (rows: string) => `各种共享方式下的权值数：${chineseList(rows)}。`,
     arrangement: "共用一个核的单元",
     block: "彼此相邻（分块）",
     tile: "等距间隔（平铺）",
@@ -259,41 +259,41 @@ export const text = words("sharing", {
 
     lost: "失去了什么",
     lostIdea:
-      "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯，正中间找横。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：两张输出图中，每张图的 64 个单元一共有几个核。",
+      "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯弧，正中间找横杠。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：网络有两张输出图，每张图的 64 个单元共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，训练没有用上。指向一个位置，或用方向键选择：左图是这个单元看到的，右图是它的输出（和小于零时输出为零）。`,
+      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，是训练没有用上的。指向一个位置，或用方向键选择：左边是这个单元看到的，右边是它的输出（总和小于零时输出为零）。`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
-      `第 ${map} 张图，${by(8)} 个单元的板上，${kernels} 个训练好的卷积核各在其位。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
+      `第 ${map} 张输出图，${by(8)} 个单元，${kernels === 1 ? "所有位置共用一个训练好的卷积核" : `${kernels} 个训练好的卷积核各在其位`}。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
     sees: "这个单元看到的",
     answers: "全部单元的输出",
     unit: (row: number, column: number, value: string) => `第 ${row} 行第 ${column} 列输出 ${value}`,
     kernelsEach: "卷积核",
-    trained: { own: "64 个，各有一个", "2": `16 个，每 ${by(2)} 一块`, "4": `4 个，每 ${by(4)} 一块`, all: "1 个，全体共用" },
-    accuracy: "认对的数字",
+    trained: { own: "64 个，各有一个", "2": `16 个，每块 ${by(2)}`, "4": `4 个，每块 ${by(4)}`, all: "1 个，全体共用" },
+    accuracy: "认对数字的比例",
     accuracyCaption: (images: number, seeds: number, first: string, command: string): Said => (
       <>
-        {images} 张测试图像中认对的比例。每个点是一次训练，{seeds} 次的随机起点各不相同；竖条和数字是平均值，括号里是最低和最高；横线是这么多张图像下的 95{"\u00a0"}% 置信区间（Wilson）。横轴从 {first} 起，不从 0 起。由{" "}
-        <code>{command}</code> 得出。
+        {images} 张测试图像中认对的比例。每个点是一次训练，共 {seeds} 次，各用一个随机种子；竖条和数字是平均值，括号里是最低值和最高值；横线是按这么多张图像算的 Wilson 95{"\u00a0"}% 置信区间。横轴从 {first} 起，不从 0 起。由{" "}
+        <code>{command}</code> 生成。
       </>
     ),
     accuracyRow: (kernels: number, weights: string) => `每张图 ${kernels} 个核，${weights} 个权值`,
-    accuracySaid: (rows: string) => `测试正确率：${rows}。`,
+    accuracySaid: (rows: string) => `测试准确率：${chineseList(rows)}。`,
     chosen:
-      "这个例子是为了显出损失而挑的，并不是常见的网络：它只有两张输出图，每张分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
+      "这个例子是特意挑来显示损失的，并不是常见的网络：它只有两张输出图，每张分成四块，后面那一层只知道每块的平均值。要是核到处都找同一样东西，后面这一层也补救不了。",
     elsewhere: (local: string, shared: string): string =>
-      `通常的网络输出图更多，后面的层也看得到每个单元。有八张图时（见第 6 节），每个位置各有一个核，正确率为 ${local}；每张图共用一个核，为 ${shared}。`,
+      `通常的网络有更多输出图，后面的层也看得到每个单元。有八张输出图时（见第 6 节），每个位置各有一个核，准确率为 ${local}；每张图共用一个核，准确率为 ${shared}。`,
     matters:
-      "所以，只有当位置本身有含义时，核随位置而变才划算：对齐到同一画框的人脸，眼睛总在嘴的上方；声谱图，每一行是一个频率；全球网格上的气象数据；或者四周偏暗的镜头。普通照片里什么东西都可能出现在任何地方，就很少划算。",
+      "所以，只有当位置本身有含义时，核随位置而变才划算：对齐到同一画框的人脸，眼睛总在嘴的上方；声谱图，每一行是一个频率；覆盖全球的网格；或者镜头拍出的边缘偏暗的画面。普通照片里什么东西都可能出现在任何地方，这样做就很少划算。",
 
     moving: "数字移动，输出图也跟着移动",
     movingIdea:
-      "共用一个核也有好处：它能认出的东西，挪到哪里都认得出。把数字移动一个像素，得到的还是原来那张输出图，只是也移动了一个像素（平移等变性）。若每个位置各有一个核，移动后的数字遇到的就是别的核，输出图也就变成了另一张。",
+      "共用一个核也有回报：它能认出的东西，挪到哪里都认得出。把数字移动一个像素，得到的还是原来那张输出图，只是也移动了一个像素（平移等变性）。若每个位置各有一个核，移动后的数字遇到的就是别的核，输出图也就变成了另一张。",
     movingSaid: (by: string, one: string, each: string) =>
-      `数字${by}。新的输出图与随之移动的旧图相比，最大差值：共用一个核时${one}，各有一个核时${each}。`,
+      `数字${by}。新输出图与随之移动的旧输出图的差值：共用一个核，${one}；各有一个核，${each}。`,
     movingCaption:
-      "右列：新图减去随数字一起移动的旧图；一片空白就说明图只是移动了。灰色部分是从边缘补进来的，无从比较。被推出图像的墨迹，对两者来说都没有了。",
+      "右列：新输出图减去随数字一起移动的旧输出图；一片空白，就说明输出图只是移动了。灰色部分是从边缘移进来的，无从比较。被推出图像的墨迹，两种情况下都丢失了。",
     before: "移动前",
     after: "移动后",
     difference: "差值",
@@ -318,7 +318,7 @@ export const text = words("sharing", {
     ),
     given: (
       <>
-        <strong>放弃了什么：</strong>不同位置的单元不能再各找各的东西。计算量也没有减少：连接还是那么多。
+        <strong>放弃了什么：</strong>不同位置的单元不能再各找各的东西。计算量也没有减少：连接和原来一样多。
       </>
     ) as Said,
   },

@@ -1,4 +1,5 @@
-import { words } from "../../words";
+import { oneOf } from "../../numbers";
+import { chineseList, words } from "../../words";
 import type { Layer } from "./stack";
 
 const windowOf = (window: number) => `${window}×${window}`;
@@ -149,7 +150,7 @@ export const text = words("stack", {
   zh: {
     title: "从局部到全局：一层叠一层",
     intro:
-      "一个只看得见 10×10 像素的单元，分不清人脸和车轮。但它所在的那一层，输出又是一幅图像，上面可以再加一层，同样透过窗口去看。第二层的单元看到第一层的几个单元，也就间接看到更多像素。一个单元这样层层往下、最终看到的那片像素，叫作它的感受野。",
+      "一个只看得见 10×10 像素的单元，分不清人脸和车轮。但它所在的那一层，输出又是一张图像，上面可以再加一层，同样透过窗口去看。第二层的单元看到第一层的几个单元，也就间接看到更多像素。一个单元这样层层往下、最终看到的那片像素，叫作它的感受野。",
     presetsIntro: "下图是从侧面看的各层：最下面是一行像素，往上每一层是一行单元。可以选一个现成的组合，也可以自己搭。",
     presets: {
       threes: "五层 3×3",
@@ -175,9 +176,9 @@ export const text = words("stack", {
     conv: "卷积",
     pool: "池化",
     add: "+ 加一层",
-    fieldNote: "感受野：一个单元能看到多少像素宽。间距：相邻两个单元的感受野相隔多少像素。",
+    fieldNote: "感受野：一个单元能看到多少像素宽。间距：相邻两个单元的感受野错开多少像素。",
     coneTitle: "一个单元透过下面各层看到什么",
-    coneCaption: "把鼠标移到任一单元上，或者点一下；用键盘时，方向键可以左右换单元、上下换层。",
+    coneCaption: "把指针移到任一单元上，或者点一下；用键盘时，方向键可以左右换单元、上下换层。",
     coneKeys: "各层的侧视图。左右键选同一层的单元，上下键换层。",
     coneDescription: (many: number, pixels: string) => `一行 ${pixels} 个像素，上面叠着 ${many} 层。`,
     nothing: "第一层的窗口比图像还大，没有单元可选。",
@@ -195,28 +196,28 @@ export const text = words("stack", {
     },
     formulaIntro: (
       <>
-        规则很短（Araujo、Norris、Sim，<cite>Distill</cite> 2019）：窗口为 <i>k</i> 的一层，让感受野增加 <i>k</i> − 1
+        规则很短（Araujo、Norris 与 Sim，<cite>Distill</cite>，2019）：窗口为 <i>k</i> 的一层，让感受野增加 <i>k</i> − 1
         个下层间距；而间距就是下面所有步长的乘积：
       </>
     ),
     formulaFor: "对上面这几层：",
     growthIntro: (side: string) =>
-      `没有步长时，每层 3×3 只添 2 个像素，是加法式的增长。每遇到一个步长 2，此后各层添的像素都翻一倍，是乘法式的增长。要叠多少层，一个单元才能从头到尾看全 ${side} 个像素？`,
+      `步长都为 1 时，每层 3×3 只添 2 个像素，是加法式的增长。每遇到一个步长 2，此后各层添的像素都翻一倍，是乘法式的增长。要叠多少层，一个单元才能从头到尾看全 ${side} 个像素？`,
     growthTitle: "要叠多少层才看得到整幅图像",
-    growthDescription: (side: string, ways: string) => `每一层之后感受野的宽度，直到 ${side} 个像素。所需层数：${ways}。`,
+    growthDescription: (side: string, ways: string) => `每一层之后感受野的宽度，直到 ${side} 个像素。所需层数：${chineseList(ways)}。`,
     growthCaption: "感受野的宽度（像素），对数刻度。圆圈标出最先看到整幅图像的那一层；单元还得正好在图像中央。",
     wholeImage: "整幅图像",
     layersAxis: "层数",
     way: "叠法",
-    weights: "权值",
+    weights: "权值数",
     ways: {
       plain: () => "一直叠 3×3",
       halving: () => "3×3 与 2×2 池化交替",
       own: (stack: string) => `重复上面的组合（${stack}）`,
     },
     denseUnit: "换成一个全连接单元",
-    never: "永远不够",
-    weightsNote: "权值按二维、一个通道计：每个卷积层 k² 个，池化没有权值。全连接单元每个像素一个权值。",
+    never: "永远看不全",
+    weightsNote: "权值数按二维、一个通道计：每个卷积层 k² 个，池化没有权值。全连接单元每个像素一个权值。",
     growthFormula: (side: string, many: string) => (
       <>
         写成公式：<i>n</i> 层 3×3 看到 1 + 2<i>n</i> 个像素，要看到 {side} 个，需 ({side} − 1) ÷ 2 层，向上取整得 {many}；3×3
@@ -225,35 +226,34 @@ export const text = words("stack", {
     ),
     branchesHead: "分支",
     branchesIntro:
-      "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条路径把输入原样绕过中间各层。汇合处的单元，凡是任何一条路径看得到的，它都看得到：感受野是各条路径的并集。只要窗口都居中，短路径的感受野就落在长路径的里面，并集就等于长路径的感受野。",
-    branchNames: { "3-3.skip": "3×3–3×3 与直连", "3-3.1": "3×3–3×3 与 1×1", "5.3": "5×5 与 3×3" },
+      "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条路径（跳连）让输入原样绕过中间各层。汇合处的单元，凡是任何一条路径看得到的，它都看得到：感受野是各条路径的并集。只要窗口都居中，短路径的感受野就落在长路径的里面，并集就等于长路径的感受野。",
+    branchNames: { "3-3.skip": "3×3–3×3 与跳连", "3-3.1": "3×3–3×3 与 1×1", "5.3": "5×5 与 3×3" },
     branchesTitle: "两条路径汇合",
-    path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "直连"),
+    path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "跳连"),
     pathName: (path: string, size: number, wide: boolean) => (wide ? `${path}：宽 ${size} 像素` : `${path}：${size} 像素`),
     fieldIs: (size: number) => `看到 ${size} 个像素`,
     branchesDescription: (deep: string, deepSize: number, short: string, shortSize: number, both: number) =>
-      `路径 ${deep} 看到 ${deepSize} 个像素，路径 ${short} 看到 ${shortSize} 个。汇合后感受野宽 ${both} 个像素。`,
+      `路径“${deep}”看到 ${deepSize} 个像素，路径“${short}”看到 ${shortSize} 个。汇合后感受野宽 ${both} 个像素。`,
     branchesCaption: (deep: number, short: number, both: number) =>
       `一条路径看到 ${deep} 个像素，另一条看到 ${short} 个。相加之后，单元看到 ${both} 个：视野取宽的那条，同时留着一条通往窄处的近路。`,
-    stream: "这样的块一个接一个，每多一块，路线就多一倍。其中只有一条每次都走深路，感受野最宽；大多数路线大约一半的块走深路。",
+    stream: "这样的块一个接一个，每多一块，路线就多一倍。其中只有一条每次都走深路径，感受野最宽；大多数路线大约在一半的块里走深路径。",
     blocks: "连续几块",
     routesTitle: "穿过这些块的全部路线",
     routesDescription: (blocks: number, routes: string, least: number, most: number) =>
       `${blocks} 块共有 ${routes} 条路线，感受野宽 ${least} 到 ${most} 个像素。`,
     routesCaption: (routes: string, least: number, most: number) =>
-      `共 ${routes} 条路线。横条的长度，是走这么多次深路的路线的感受野宽度，从 ${least} 到 ${most} 个像素；右边是这样的路线有几条。（Veit、Wilber、Belongie 2016 把残差网络看作所有这些浅网络的集合。）`,
-    deepTimes: "走深路次数",
+      `共 ${routes} 条路线。横条的长度表示走这么多次深路径的路线的感受野宽度，从 ${least} 到 ${most} 个像素；右边是这样的路线有几条。（Veit、Wilber 与 Belongie，2016，把残差网络看作所有这些浅网络的集合。）`,
+    deepTimes: "走深路径次数",
     routes: "路线数",
     effectiveHead: "有效感受野与理论感受野",
     effectiveIntro: (
       <>
-        感受野只说明哪些像素可能起作用，没有说作用有多大。正中的像素有许多条路径通到这个单元，最边上的只有一条。就上面这个组合数一数：每层都用全是
-        1 的卷积核，算出来的就是路径数。
+        感受野只说明哪些像素可能起作用，没有说作用有多大。正中的像素有许多条路径通到这个单元，最边上的只有一条。就上面这个组合数一数：让每层的卷积核都全是 1，逐层算下来，得到的就是路径数。
       </>
     ),
     rounds: "整个组合重复",
     roundsShown: (times: number, many: number) => `${times} 次（${many} 层）`,
-    bellTitle: "每个像素有几条路径通到单元",
+    bellTitle: "每个像素有几条路径通到这个单元",
     bellDescription: (size: string, total: string, edge: string, largest: string, wide: string, inside: string) =>
       `感受野宽 ${size} 个像素，共 ${total} 条路径：最边上的像素 ${edge} 条，正中 ${largest} 条。中间 ${wide} 个像素占了 ${inside}。`,
     bellCaption: (size: string, wide: string, inside: string, largest: string, edge: string) =>
@@ -261,26 +261,25 @@ export const text = words("stack", {
     pathsOf: (most: string) => `单个像素最多 ${most} 条路径`,
     core: (wide: string) => `95 %：${wide} 像素`,
     whole: (size: string) => `感受野：${size} 像素`,
-    heatTitle: "二维的样子",
+    heatTitle: "二维的情形",
     heatDescription: (size: string, share: string, area: string) =>
       `${size}×${size} 像素的感受野，中间最强，越往外越弱。里面的方框占面积的 ${area}，却有 ${share} 的路径。`,
     heatCaption: (share: string, area: string) => `里面的方框只占感受野面积的 ${area}，却有 ${share} 的路径。`,
     four: (many: number, size: string, wide: string, more: number, moreSize: string, moreWide: string) =>
       `层数变成四倍，从 ${many} 层到 ${more} 层：感受野从 ${size} 增到 ${moreSize} 个像素，中间那段却只从 ${wide} 增到 ${moreWide}。感受野随层数增长，中间那段随层数的平方根增长：叠得越深，真正起作用的部分占得越少。`,
-    tooWide: (size: string, most: string) => `这个组合的感受野宽 ${size} 个像素，页面最多数到 ${most}。步长小一些或者层数少一些就可以了。`,
+    tooWide: (size: string, most: string) => `这个组合的感受野宽 ${size} 个像素，本页数路径最多数到宽 ${most} 个像素。把步长改小或者减少层数就可以了。`,
     effectiveNote: (
       <>
-        如果所有权值都一样，路径数就是一个像素的影响力；如果各层卷积的权值是随机的，影响力平方的期望也按同样的钟形衰减（Luo、Li、Urtasun、Zemel
-        2016）。这里的池化按平均计；取最大值时只有一条路径通过。训练可以让中间那段变宽，但它起初是窄的。
+        如果所有权值都一样，路径数就是一个像素的影响力；如果各层卷积的权值是随机的，影响力平方的期望也按同样的钟形衰减（Luo、Li、Urtasun 与 Zemel，2016）。这里的池化按平均计；取最大值时只有一条路径通过。训练可以让中间那段变宽，但它起初总是窄的。
       </>
     ),
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
-      `省下了什么：要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必一层用 ${pixels} 个，是后者的 1/${factor}。图像再大，每加一层也只添 k² 个权值。`,
-    savedNever: "省下了什么：窗口全是 1，感受野永远不会变宽；只要窗口大一些，图像再大，每层也只添 k² 个权值。",
-    savedPool: "省下了什么：全部，因为池化没有权值。但只有池化的话，就只会汇总，不会去找任何东西。",
-    savedNothing: "省下了什么：还没有，只有一个像素的图像一开始就看全了。图像大了以后，每层只添 k² 个权值。",
+      `省下了什么：要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必用一层的 ${pixels} 个，只有后者的 ${oneOf(factor)}。图像再大，每加一层也只添 k² 个权值。`,
+    savedNever: "省下了什么：什么也没省，窗口全是 1，感受野永远不会变宽；换成大于 1 的窗口，图像再大，每层也只添 k² 个权值。",
+    savedPool: "省下了什么：全部权值，因为池化没有权值。但只有池化的话，就只会概括，不会去找任何东西。",
+    savedNothing: "省下了什么：还什么都没省，只有一个像素的图像一开始就看全了。图像变大以后，每层只添 k² 个权值。",
     savedMore: (layers: string, weights: string, pixels: string) =>
-      `图像这么小，省不下什么：${layers} 层要 ${weights} 个权值，一个全连接单元只要 ${pixels} 个。图像变大以后，每层仍是 k² 个。`,
-    lost: "放弃了什么：相距很远的像素要过很多层才碰面，每一层都得把消息传下去；感受野边缘的像素几乎不起作用；经过步长和池化，看到的东西究竟在哪儿，只能精确到一个间距。",
+      `省下了什么：图像这么小，什么也没省下，${layers} 层要 ${weights} 个权值，一个全连接单元只要 ${pixels} 个。图像变大以后，每层仍是 k² 个。`,
+    lost: "放弃了什么：相距很远的像素要过很多层才碰面，每一层都得把消息传下去；感受野边缘的像素几乎不起作用；经过步长和池化，看到的东西究竟在哪里，只能精确到一个间距。",
   },
 });
