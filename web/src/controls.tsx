@@ -4,6 +4,7 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useState } from "preact/hooks";
 import { change, setting } from "./state";
 import { LARGEST_KERNEL, LARGEST_SIDE, outputsOf } from "./setting";
+import { exact } from "./numbers";
 import { words } from "./words";
 
 /** A row of controls. */
@@ -11,7 +12,7 @@ export const Controls = ({ children }: { children: ComponentChildren }): JSX.Ele
   <div class="controls">{children}</div>
 );
 
-/** A number to type; what is typed counts when the field is left or Enter is pressed. */
+/** A number to type; it counts when the field is left or Enter is pressed. One out of range is brought into it, and said. */
 export function NumberField(props: {
   label: string;
   value: number;
@@ -20,12 +21,16 @@ export function NumberField(props: {
   onChange: (value: number) => void;
 }): JSX.Element {
   const { label, value, low, high, onChange } = props;
+  const t = text();
   const [typed, setTyped] = useState(String(value));
+  const [mended, setMended] = useState(false);
   useEffect(() => setTyped(String(value)), [value]);
   const take = () => {
-    const number = Math.round(Number(typed));
-    if (typed.trim() !== "" && Number.isFinite(number)) onChange(Math.min(Math.max(number, low), high));
-    setTyped(String(value));
+    const number = typed.trim() === "" ? NaN : Number(typed);
+    const within = Math.min(Math.max(Math.round(number), low), high);
+    setMended(within !== number);
+    setTyped(String(Number.isFinite(number) ? within : value));
+    if (Number.isFinite(number)) onChange(within);
   };
   return (
     <label class="control">
@@ -36,10 +41,17 @@ export function NumberField(props: {
         min={low}
         max={high}
         value={typed}
-        onInput={(event) => setTyped(event.currentTarget.value)}
+        onInput={(event) => {
+          setTyped(event.currentTarget.value);
+          setMended(false);
+        }}
         onChange={take}
-        onBlur={take}
       />
+      {mended && (
+        <span class="mended" role="status">
+          {t.range(exact(low), exact(high))}
+        </span>
+      )}
     </label>
   );
 }
@@ -114,6 +126,7 @@ export const Button = (props: { onClick: () => void; children: ComponentChildren
 
 const text = words("controls", {
   en: {
+    range: (low: string, high: string) => (low === high ? `only ${low}` : `${low} to ${high}`),
     height: "image height",
     width: "image width",
     kernel: "window side",
@@ -128,6 +141,7 @@ const text = words("controls", {
     average: "average",
   },
   zh: {
+    range: (low: string, high: string) => (low === high ? `只能是 ${low}` : `${low} 到 ${high}`),
     height: "图像高",
     width: "图像宽",
     kernel: "窗口边长",

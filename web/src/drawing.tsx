@@ -45,6 +45,8 @@ export function signed(value: number, shade: "light" | "dark"): string {
 
 /** Colours that tell kernels apart; the same name has the same colour everywhere. */
 export function kernelColour(name: number, shade: "light" | "dark"): string {
-  // Hues a golden angle apart differ most from their neighbours, however many there are.
-  return `hsl(${(24 + name * 137.508) % 360} 62% ${shade === "dark" ? 62 : 44}%)`;
+  // Hues a golden angle apart differ most from their neighbours, however many there are; so few hues can be told
+  // apart that three depths of each are used as well.
+  const depth = [0, 16, -14][name % 3]!;
+  return `hsl(${(24 + name * 137.508) % 360} 60% ${(shade === "dark" ? 60 : 46) + depth}%)`;
 }

@@ -12,7 +12,7 @@ import { words } from "./words";
 const text = words("page", {
   en: {
     title: "From a million million weights to a hundred",
-    lede: "Three ideas make convolutional networks small: look at a window instead of everything, use the same weights everywhere, and sum up neighbours. Change any number on this page and watch what each idea saves, and what it gives up.",
+    lede: "Three ideas make convolutional networks small: look at a window instead of everything, use the same weights everywhere, and keep one number for each group of neighbours. Change any number on this page and watch what each idea saves, and what it gives up.",
     language: "language",
     look: "colours",
     auto: "auto",

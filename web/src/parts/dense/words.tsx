@@ -46,7 +46,7 @@ export const text = words("dense", {
       <>
         How much is {dense}? Below, each weight is one unit of area. Beside the dense layer stand the two layers that
         this page is about, with just as many units: one whose units see a window of {kernel} pixels (local, part 2:{" "}
-        {local} weights), and one whose units also share their weights (shared, part 3: {shared} weights in {kernels}).
+        {local} weights), and one whose units also share their weights (shared, part 3: {shared} weights, {kernels}).
       </>
     ),
     kernels: (count: string) => (count === "1" ? "one kernel" : `${count} kernels`),

@@ -18,8 +18,8 @@ export const text = words("sharing", {
     title: "Weight sharing: one kernel for all places",
     problem: ({ units, connections, taps }: Counts): Said => (
       <>
-        A window each, and {units} units still hold {connections} weights, since each has a kernel of its own: {taps}{" "}
-        weights for its place and for no other. Yet an edge in one corner looks like an edge in any other, and the
+        A window each, and {units} units still hold {connections} weights, since each has a set of weights of its own, its{" "}
+        <em>kernel</em>: {taps} weights for its place and for no other. Yet an edge in one corner looks like an edge in any other, and the
         weights that find it here would find it there.
       </>
     ),
@@ -27,7 +27,8 @@ export const text = words("sharing", {
       <>
         So let units share. If all of them use the same kernel, it is as if that kernel slid over the image: at each
         place it multiplies the pixels under it by its weights (its <em>taps</em>) and adds up. The sums form a map of
-        where its pattern was found. The connections are {connections} as before; the weights are {taps}.
+        where its pattern was found. This sliding and adding up is a <strong>convolution</strong>; networks of such layers
+        are convolutional ones. The connections are {connections} as before; the weights are {taps}.
       </>
     ),
 
@@ -66,7 +67,7 @@ export const text = words("sharing", {
 
     who: "Who shares a kernel",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `Each square ${scale === "1" ? "is a unit" : `stands for ${by(scale)} units and shows the first of them`}; those of one colour have the same kernel. Drawn: ${
+      `Each square ${scale === "1" ? "is a unit" : `stands for ${by(scale)} units and shows the first of them`}; units with the same kernel have the same colour (kernels far apart may look alike). Drawn: ${
         rows === allRows && columns === allColumns ? "all" : `the first ${by(rows, columns)} of`
       } ${by(allRows, allColumns)}. Point at a unit, or use the arrow keys, to see which others use its kernel.`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
@@ -110,7 +111,7 @@ export const text = words("sharing", {
       "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels the 64 units of each of their two maps have.",
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? `One kernel of ${by(3)} serves` : `${kernels} kernels of ${by(3)} (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers (nothing, where the sum is below zero).`,
+      `${kernels === 1 ? `One kernel of ${by(3)} serves` : `${kernels} kernels of ${by(3)} (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers: the sum, and a constant trained with the kernel (its bias), so that blank paper gives something too; nothing where that is below zero (ReLU, a common choice).`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `Map ${map}: ${kernels === 1 ? "one trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
@@ -177,13 +178,13 @@ export const text = words("sharing", {
     title: "权值共享：所有位置共用一个卷积核",
     problem: ({ units, connections, taps }: Counts): Said => (
       <>
-        每个单元只看一个窗口，{units} 个单元却仍有 {connections} 个权值，因为每个单元都有自己的卷积核：{taps}{" "}
+        每个单元只看一个窗口，{units} 个单元却仍有 {connections} 个权值，因为每个单元都有自己的一组权值，叫作它的<em>卷积核</em>：{taps}{" "}
         个权值只管一个位置，到别处就不用了。可是，一段边缘无论出现在哪个角落，样子都是一样的；能在这里认出它的权值，在那里也认得出。
       </>
     ),
     idea: ({ connections, taps }: Counts): Said => (
       <>
-        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。得到的数排成一张图，叫作输出图，显示哪里出现了这个核要找的图案。连接仍是{" "}
+        那就让各个单元共用权值。如果所有单元都用同一个卷积核，就好比让它在图像上滑过：每到一处，把窗口里的像素与核上对应的权值相乘，再加起来。得到的数排成一张图，叫作输出图，显示哪里出现了这个核要找的图案。这样边滑动边相乘、相加，就是<strong>卷积</strong>；由这样的层组成的网络就是卷积网络。连接仍是{" "}
         {connections} 条，权值只剩 {taps} 个。
       </>
     ),
@@ -218,7 +219,7 @@ export const text = words("sharing", {
 
     who: "谁和谁共用卷积核",
     whoCaption: (rows: string, columns: string, allRows: string, allColumns: string, scale: string): string =>
-      `每个方格${scale === "1" ? "是一个单元" : `代表 ${by(scale)} 个单元，画的是其中第一个`}；颜色相同的用同一个核。${
+      `每个方格${scale === "1" ? "是一个单元" : `代表 ${by(scale)} 个单元，画的是其中第一个`}；用同一个核的颜色相同（相距很远的核颜色可能相近）。${
         rows === allRows && columns === allColumns ? `画出了全部 ${by(allRows, allColumns)} 个` : `只画出 ${by(allRows, allColumns)} 个中最前面的 ${by(rows, columns)} 个`
       }。指向一个单元，或用方向键选择，看还有谁用它的核。`,
     whoSaid: (way: string, row: string, column: string, sharers: string) =>
@@ -262,7 +263,7 @@ export const text = words("sharing", {
       "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯弧，正中间找横杠。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：网络有两张输出图，每张图的 64 个单元共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，是训练没有用上的。指向一个位置，或用方向键选择：左边是这个单元看到的，右边是它的输出（总和小于零时输出为零）。`,
+      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，是训练没有用上的。指向一个位置，或用方向键选择：左边是这个单元看到的，右边是它的输出：乘积之和再加上与核一同训练的常数（偏置），所以白纸处也可能有输出；小于零时输出为零（ReLU，常见的做法）。`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `第 ${map} 张输出图，${by(8)} 个单元，${kernels === 1 ? "所有位置共用一个训练好的卷积核" : `${kernels} 个训练好的卷积核各在其位`}。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
