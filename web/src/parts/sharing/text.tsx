@@ -226,7 +226,7 @@ export const text = words("sharing", {
     arrangement: "共用一个核的单元",
     block: "彼此相邻（分块）",
     tile: "等距间隔（平铺）",
-    slider: "从各有一个到全体共用：",
+    slider: "共享程度",
     ways: {
       own: "各有一个核",
       block: (step: string) => `相邻 ${step}×${step} 个共用`,
