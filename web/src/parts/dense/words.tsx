@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { oneOf } from "../../numbers";
-import { words } from "../../words";
+import { chineseList, words } from "../../words";
 
 type Count = JSX.Element | string;
 
@@ -126,7 +126,7 @@ export const text = words("dense", {
     kernel: "窗口边长",
     squaresTitle: (dense: string) => `把 ${dense} 画成正方形`,
     squaresDescription: (where: string, squares: string[]) =>
-      `正方形的面积与权值数成正比。${squares.join("；")}。当前显示：${where}。`,
+      `正方形的面积与权值数成正比。${squares.map(chineseList).join("；")}。当前显示：${where}。`,
     squaresCaption: (local: string, side: string, shared: string) =>
       `无论怎样缩放，各个正方形的面积始终成比例。局部连接的面积${partOfZh(local)}${side === "1" ? "" : `（边长是 1/${side}）`}，权值共享的面积${partOfZh(shared)}。内存按每个权值 4 字节计；时间指从固态硬盘（SATA，每秒 500 MB）把全部权值读一遍所需的时间；宽度是当前缩放下的宽度，按每英寸 96 像素的屏幕折算。按住 Ctrl 并滚动鼠标滚轮也可以缩放。`,
     squaresKeys: "用方向键缩放",

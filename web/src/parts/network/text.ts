@@ -147,7 +147,7 @@ export const text = words("network", {
     count: "统计哪些权值",
     whole: "整个网络",
     layer: "仅隐藏层",
-    accuracyAxis: "测试图像的准确率",
+    accuracyAxis: "准确率",
     wholeAxis: "权值与偏置总数（对数刻度）",
     layerAxis: "隐藏层权值数（对数刻度）",
     chartSaid: (points: readonly string[]) => `准确率与权值数。${points.join("；")}。`,

@@ -165,7 +165,7 @@ export const text = words("pooling", {
     pushed: (count: number) => `移动时有 ${count} 个有墨迹的像素被推出了边界。`,
     source: "测试图像共 540 张，由 striate 从 scikit-learn 的数据集（Alpaydin 与 Kaynak，1998）中划出，这里用的是其中该类的第一张；像素取值从 0（空白）到 16（全黑）。",
     mapped: "这张输出图由 3 × 3 的 Sobel 卷积核求得，负值置零。",
-    compared: "比较的值",
+    compared: "数值",
     changed: "移动后变了",
     amount: "变化总量 ÷ 原有总量",
     before: (isMap: boolean): string => (isMap ? "输出图的单元" : "像素"),

@@ -138,7 +138,7 @@ export function Cone(): JSX.Element {
     <Figure
       name="stack-cone"
       title={t.coneTitle}
-      description={`${t.coneDescription(list.length, exact(drawn.value))} ${said()}`}
+      description={`${t.coneDescription(list.length, exact(drawn.value))}${said()}`}
       caption={
         <>
           <span class="stack-said" role="status">

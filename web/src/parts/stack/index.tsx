@@ -24,7 +24,7 @@ function Formula(): JSX.Element {
         <i>r</i> = 1 + (<i>k</i>₁ − 1) + (<i>k</i>₂ − 1)·<i>s</i>₁ + (<i>k</i>₃ − 1)·<i>s</i>₁·<i>s</i>₂ + …
       </p>
       <p>
-        {t.formulaFor}{" "}
+        {t.formulaFor}
         <span class="stack-formula">
           1 + {terms.join(" + ")} = <b>{exact(fields.value[terms.length]!.size)}</b>
         </span>
@@ -55,7 +55,8 @@ function View(): JSX.Element {
       <Cone />
       <Editor />
       <p class="small quiet">
-        {t.fieldNote} {t.presetsNote}
+        {t.fieldNote}
+        {t.presetsNote}
       </p>
       <Formula />
       <p>{t.growthIntro(exact(side.value))}</p>

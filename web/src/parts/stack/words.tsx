@@ -35,11 +35,11 @@ export const text = words("stack", {
     conv: "conv",
     pool: "pool",
     add: "+ add a layer",
-    fieldNote: "field: how many pixels wide the receptive field of a unit is. step: how many pixels the fields of neighbouring units are apart.",
+    fieldNote: "field: how many pixels wide the receptive field of a unit is. step: how many pixels the fields of neighbouring units are apart. ",
     coneTitle: "What a unit sees through the layers below it",
     coneCaption: "Point at any unit, or tap it; with the keyboard, arrow keys go along a layer and from layer to layer.",
     coneKeys: "Layers from the side. Left and right choose a unit of the layer, up and down another layer.",
-    coneDescription: (many: number, pixels: string) => `${plural(many, "layer", "layers")} over a row of ${pixels} pixels.`,
+    coneDescription: (many: number, pixels: string) => `${plural(many, "layer", "layers")} over a row of ${pixels} pixels. `,
     nothing: "The first layer’s window does not fit this image: there is no unit to choose.",
     sees: (layer: number, position: string, first: string, last: string, wide: string, cut: string, size: string) =>
       (first === last
@@ -60,7 +60,7 @@ export const text = words("stack", {
         <i>k</i> − 1 steps of the layer below it, and a step is the product of all strides below:
       </>
     ),
-    formulaFor: "For this stack:",
+    formulaFor: "For this stack: ",
     growthIntro: (side: string) =>
       `Without strides each 3×3 layer adds 2 pixels: growth by addition. Each stride of 2 doubles what all later layers add: growth by multiplication. How many layers are needed until a unit sees the image from edge to edge, ${side} ${side === "1" ? "pixel" : "pixels"}?`,
     growthTitle: "How many layers until a unit sees the whole image",
