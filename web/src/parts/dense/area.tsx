@@ -128,8 +128,8 @@ function Scale({ view }: { view: Window }): JSX.Element {
   const bar = cell * view.scale;
   return (
     <g class="dense-scale">
-      <path d={`M1 20v10M1 25h${bar.toFixed(1)}m0 -5v10`} />
-      <text x={0} y={13}>
+      <path d={`M1 23v10M1 28h${bar.toFixed(1)}m0 -5v10`} />
+      <text x={0} y={17}>
         <Raised text={t.cell(short(BigInt(cell) ** 2n), cell === 1)} drawn />
       </text>
     </g>

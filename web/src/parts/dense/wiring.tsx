@@ -70,7 +70,7 @@ function planesOf(width: number): { units: Plane; image: Plane; height: number }
   return {
     units: { ...units, ...shape, corner: [left, LABEL] },
     image: { ...pixels, ...shape, corner: [left, LABEL + depth + between] },
-    height: LABEL + depth + between + depth + LABEL + 8 + 2 * LABEL,
+    height: LABEL + depth + between + depth + LABEL + 8 + counts(width).length * LABEL,
   };
 }
 
@@ -88,14 +88,24 @@ function someWires(units: Plane, image: Plane): string {
   ).join("");
 }
 
+/** What the wires come to; where the drawing is too narrow for the product, it stands on a line of its own. */
+function counts(width: number): string[] {
+  const t = text();
+  const { pixels, units, dense } = account.value;
+  const all = t.allUnits(short(units), short(pixels), short(dense));
+  const fits = 9.4 * all.length < width;
+  return [t.thisUnit(short(pixels), pixels === 1n), ...(fits ? [all] : all.split(/(?<=:|：)/).map((line) => line.trim()))];
+}
+
 function Planes({ width, place }: { width: number; place: Place }): JSX.Element {
   const t = text();
   const { units, image, height } = planesOf(width);
-  const { rows, columns, pixels, units: unitCount, dense } = account.value;
+  const { rows, columns } = account.value;
   const from = centre(units, place);
   const cell = Math.min(units.across / units.columns, 2.4 * (units.depth / units.rows), 44);
   const drawn = (size: readonly [number, number], plane: Plane) =>
     plane.rows * plane.columns < size[0] * size[1] ? t.drawn(extent(plane.rows, plane.columns)) : "";
+  const lines = counts(width);
   const imageSize = [setting.value.height, setting.value.width] as const;
   return (
     <>
@@ -133,15 +143,14 @@ function Planes({ width, place }: { width: number; place: Place }): JSX.Element 
       <text x={width / 2} y={14} text-anchor="middle">
         {t.unitsLabel(extent(rows, columns))} <tspan class="label">{drawn([rows, columns], units)}</tspan>
       </text>
-      <text x={width / 2} y={height - 2 * LABEL - 12} text-anchor="middle">
+      <text x={width / 2} y={height - lines.length * LABEL - 12} text-anchor="middle">
         {t.pixelsLabel(extent(...imageSize))} <tspan class="label">{drawn(imageSize, image)}</tspan>
       </text>
-      <text class="dense-count" x={width / 2} y={height - LABEL - 6} text-anchor="middle">
-        <Raised text={t.thisUnit(short(pixels), pixels === 1n)} drawn />
-      </text>
-      <text class="dense-count" x={width / 2} y={height - 6} text-anchor="middle">
-        <Raised text={t.allUnits(short(unitCount), short(pixels), short(dense))} drawn />
-      </text>
+      {lines.map((line, k) => (
+        <text key={k} class="dense-count" x={width / 2} y={height - (lines.length - 1 - k) * LABEL - 6} text-anchor="middle">
+          <Raised text={line} drawn />
+        </text>
+      ))}
     </>
   );
 }

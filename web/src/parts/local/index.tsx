@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import { Controls, SizeControls, WindowControls } from "../../controls";
-import { exact, memory, Power } from "../../numbers";
+import { exact, memory, Power, Raised } from "../../numbers";
 import type { Part } from "../../part";
 import { paddingOf } from "../../setting";
 import { account, setting } from "../../state";
@@ -48,7 +48,7 @@ function View(): JSX.Element {
       <Where />
       <Sums />
       <p class="quiet">{t.nominal(connections === connectionsInside)}</p>
-      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), factor.sign, factor.text)}</p>
+      <p>{t.rule(exact(pixels), exact(kernel), exact(kernel ** 2), factor.sign, <Raised text={factor.text} />)}</p>
       {dense === 10n ** 12n && connections === 10n ** 8n && (
         <p class="local-note">{t.thousandth(<Power value={dense} />, <Power value={connections} />)}</p>
       )}

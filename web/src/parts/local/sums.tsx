@@ -2,7 +2,7 @@
 
 import type { JSX } from "preact";
 import type { Account } from "../../account";
-import { exact, times } from "../../numbers";
+import { exact, Raised, times } from "../../numbers";
 import { account, setting } from "../../state";
 import { text } from "./words";
 
@@ -34,7 +34,9 @@ export function Sums(): JSX.Element {
             <dt>
               <span>{name}</span> {formula && <span class="local-formula">{formula}</span>}
             </dt>
-            <dd>{value}</dd>
+            <dd>
+              <Raised text={value} />
+            </dd>
           </div>
         ))}
       </dl>

@@ -48,7 +48,7 @@ export const text = words("local", {
     lens: "magnified",
     plane: "units",
     lensSize: (side: string) => `${side} pixels`,
-    thicker: "drawn thicker",
+    thicker: "thickened",
     enlarged: "enlarged",
     onPixels: (count: string) => `${count} on pixels`,
     outside: (count: string) => `${count} outside`,
@@ -95,7 +95,7 @@ export const text = words("local", {
       none
         ? "No window reaches outside the image here, so every connection ends on a pixel."
         : "The account at the top of the page counts all taps, those on padding too: each is a weight that the layer stores.",
-    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: string) => (
+    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: Count) => (
       <>
         The rule, for any image and window of side k: each unit has k² weights where it had one for every pixel, so their
         number falls by the factor <strong>pixels / k²</strong>. Here that is {pixels} / {kernel}² = {pixels} / {taps} {sign}{" "}
@@ -207,7 +207,7 @@ export const text = words("local", {
       none
         ? "这里没有窗口伸到图像外面，每条连接都落在像素上。"
         : "页面顶部的数字计入全部位置，落在填充上的也不例外，因为那里的权值同样要存下来。",
-    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: string) => (
+    rule: (pixels: string, kernel: string, taps: string, sign: string, factor: Count) => (
       <>
         一般规律：窗口边长为 k 时，每个单元原来有多少像素就要多少权值，现在只要 k² 个，所以全连接的权值数是局部连接的
         <strong>像素数 / k²</strong> 倍。这里是 {pixels} / {kernel}² = {pixels} / {taps} {sign} <strong>{factor}</strong>。

@@ -10,14 +10,15 @@ import { text } from "./text";
 import { chosenWay, ways, wayText } from "./ways";
 
 const ROW = 26;
-const LABEL = 92;
-const NUMBER = 78;
+const NUMBER = 90;
 
 export function Weights(): JSX.Element {
   const t = text();
   const all = ways();
   const chosen = chosenWay(all);
   const rows = all.map((share) => ({ share, weights: accountOf({ ...setting.value, share }).weights }));
+  const names = all.map((share) => wayText(share, "waysShort"));
+  const label = Math.max(92, 8.2 * Math.max(...names.map((name) => name.length)) + 8);
   const most = Math.max(10, Number(rows[0]!.weights));
   return (
     <Figure
@@ -35,17 +36,17 @@ export function Weights(): JSX.Element {
       }}
     >
       {(width) => {
-        const length = scaleLog([1, most], [2, Math.max(2, width - LABEL - NUMBER)]);
-        return rows.map(({ share, weights }, k) => {
+        const length = scaleLog([1, most], [2, Math.max(2, width - label - NUMBER)]);
+        return rows.map(({ weights }, k) => {
           const bar = length(Number(weights));
           return (
             <g key={k} class={k === chosen ? "sharing-way chosen" : "sharing-way"}>
               <rect class="back" x={0} y={k * ROW + 1} width={width} height={ROW - 2} />
-              <text x={LABEL - 8} y={k * ROW + ROW / 2} text-anchor="end" dominant-baseline="central">
-                {wayText(share, "waysShort")}
+              <text x={label - 8} y={k * ROW + ROW / 2} text-anchor="end" dominant-baseline="central">
+                {names[k]}
               </text>
-              <rect class="bar" x={LABEL} y={k * ROW + 5} width={bar} height={ROW - 10} />
-              <text x={LABEL + bar + 6} y={k * ROW + ROW / 2} dominant-baseline="central">
+              <rect class="bar" x={label} y={k * ROW + 5} width={bar} height={ROW - 10} />
+              <text x={label + bar + 6} y={k * ROW + ROW / 2} dominant-baseline="central">
                 <Raised text={short(weights)} drawn />
               </text>
             </g>
