@@ -191,14 +191,14 @@ def test_who_shares_is_counted_rightly(opened: Open, setting: Setting) -> None:
 
 def test_the_way_to_share_is_the_whole_pages(opened: Open) -> None:
     page = opened("size=30x20&kernel=3&share=own")
-    slider = page.get_by_role("slider", name="from a kernel each to one for all:")
+    slider = page.get_by_role("slider", name="sharing:")
     for stop, share in enumerate(("own", "block-2", "block-4", "block-8", "block-16", "all")):
         slider.fill(str(stop))
         ideas = three_ideas(Setting(size=(30, 20), kernel=3, share=share))
         assert page.locator(".ladder .number").nth(2).inner_text() == short(ideas.weights)
         assert page.locator(".sharing-count strong").inner_text() == exact(ideas.weights)
         address(page, share=None if share == "all" else share)
-    bars = drawn(page, "sharing-weights")
+    bars = ["".join(text.split()) for text in drawn(page, "sharing-weights")]
     assert bars[bars.index("4×4") + 1] == short(
         three_ideas(Setting(size=(30, 20), kernel=3, share="block-4")).weights
     )
