@@ -102,14 +102,13 @@ export const text = words("pooling", {
 
     /** Between two sentences. */
     gap: " ",
-    colon: ": ",
-    savedHead: "Saved",
+    savedHead: "What was saved:",
     saved: (factor: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${factor} times fewer units: that much less memory and work, and that many times fewer weights in a dense layer.`,
     savedLittle: (share: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${share} fewer units: the same share of memory and work is saved, and of the weights of a dense layer.`,
     savedNothing: "nothing at this setting: there are as many pooled units as units.",
-    lostHead: "Given up",
+    lostHead: "What was given up:",
     lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
   },
   zh: {
@@ -200,14 +199,13 @@ export const text = words("pooling", {
       `条形图：${units} 个单元池化后剩 ${pooled} 个；后接的全连接层从 ${before} 个权值减到 ${after} 个。`,
 
     gap: "",
-    colon: "：",
-    savedHead: "省下的",
+    savedHead: "省下了什么：",
     saved: (factor: string, exactly: boolean) =>
       `池化层之后的一切所面对的单元只剩${exactly ? " " : "约 "}${part(factor)}：内存和计算量随之减少，若接全连接层，权值也减到同样的比例。`,
     savedLittle: (share: string, exactly: boolean) =>
       `池化层之后的一切所面对的单元${exactly ? "" : "约"}少了 ${share}：内存、计算量以及后接全连接层的权值也少了同样的比例。`,
     savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
-    lostHead: "放弃的",
+    lostHead: "放弃了什么：",
     lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长除不尽时，还有一条边。",
   },
 });

@@ -24,7 +24,8 @@ function Formula(): JSX.Element {
         <i>r</i> = 1 + (<i>k</i>₁ − 1) + (<i>k</i>₂ − 1)·<i>s</i>₁ + (<i>k</i>₃ − 1)·<i>s</i>₁·<i>s</i>₂ + …
       </p>
       <p>
-        {t.formulaFor}{" "}
+        {t.formulaFor}
+        {t.gap}
         <span class="stack-formula">
           1 + {terms.join(" + ")} = <b>{exact(fields.value[terms.length]!.size)}</b>
         </span>
@@ -33,16 +34,16 @@ function Formula(): JSX.Element {
   );
 }
 
-function Saved(): JSX.Element {
+function saved(): string {
   const t = text();
   const { pixels } = account.value;
   const reach = layersToSee(layers.value, side.value);
-  if (!reach) return <p>{t.savedNever}</p>;
+  if (!reach) return t.savedNever;
   const { layers: many, weights } = reach;
-  if (many === 0) return <p>{t.savedNothing}</p>;
-  if (weights === 0n) return <p>{t.savedPool}</p>;
-  if (weights >= pixels) return <p>{t.savedMore(exact(many), exact(weights), exact(pixels))}</p>;
-  return <p>{t.saved(exact(many), exact(weights), exact(pixels), times(pixels, weights))}</p>;
+  if (many === 0) return t.savedNothing;
+  if (weights === 0n) return t.savedPool;
+  if (weights >= pixels) return t.savedMore(exact(many), exact(weights), exact(pixels));
+  return t.saved(exact(many), exact(weights), exact(pixels), times(pixels, weights));
 }
 
 function View(): JSX.Element {
@@ -55,7 +56,9 @@ function View(): JSX.Element {
       <Cone />
       <Editor />
       <p class="small quiet">
-        {t.fieldNote} {t.presetsNote}
+        {t.fieldNote}
+        {t.gap}
+        {t.presetsNote}
       </p>
       <Formula />
       <p>{t.growthIntro(exact(side.value))}</p>
@@ -68,8 +71,16 @@ function View(): JSX.Element {
       <p>{t.effectiveIntro}</p>
       <Effective />
       <p>{t.effectiveNote}</p>
-      <Saved />
-      <p>{t.lost}</p>
+      <p>
+        <strong>{t.savedHead}</strong>
+        {t.gap}
+        {saved()}
+      </p>
+      <p>
+        <strong>{t.lostHead}</strong>
+        {t.gap}
+        {t.lost}
+      </p>
     </>
   );
 }

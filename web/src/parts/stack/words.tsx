@@ -8,8 +8,8 @@ export const text = words("stack", {
   en: {
     title: "From local to global: layers on layers",
     intro:
-      "A unit that sees ten pixels by ten cannot tell a face from a wheel. But its output is again an image, and a second layer can look at a window of that. Each unit of the second layer sees several units of the first and, through them, more pixels. What a unit sees of the image in this way is its receptive field.",
-    presetsIntro: "Below are layers seen from the side: one row of pixels at the bottom, and over it one row of units for each layer. Choose a stack or build one.",
+      "A unit that sees ten pixels by ten cannot tell a face from a wheel. But the outputs of its layer are again an image, and a second layer can look at windows of that: its units see more pixels, through the units below. All the pixels that a unit sees in this way are its receptive field.",
+    presetsIntro: "Layers seen from the side: a row of pixels, and a row of units for each layer above it. Choose a stack, or build one below.",
     presets: {
       threes: "five 3×3",
       mixed: "3×3 with one pool",
@@ -61,7 +61,7 @@ export const text = words("stack", {
     ),
     formulaFor: "For this stack:",
     growthIntro: (side: string) =>
-      `Without strides each 3×3 layer adds 2 pixels: growth by addition. Each stride of 2 doubles what all later layers add: growth by multiplication. How many layers are needed until a unit sees the image from edge to edge, ${side} ${side === "1" ? "pixel" : "pixels"}?`,
+      `Without strides each 3×3 layer adds 2 pixels. Each stride of 2 doubles what all later layers add. How many layers does a unit need to see all ${side} ${side === "1" ? "pixel" : "pixels"} from edge to edge?`,
     growthTitle: "How many layers until a unit sees the whole image",
     growthDescription: (side: string, ways: string) => `Width of the field after each layer, up to ${side} pixels. Layers needed: ${ways}.`,
     growthCaption: "Width of the field in pixels, on a logarithmic scale. A ring marks the first layer whose units see the whole image; it must also stand in the middle of it.",
@@ -85,7 +85,7 @@ export const text = words("stack", {
     ),
     branchesHead: "Branches",
     branchesIntro:
-      "Paths may part and meet again, as in Inception or in a residual block, where one of them carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. As long as the windows are centred, the short path’s field lies inside the long one’s, and the union is the long one’s.",
+      "Paths may part and meet again, as in Inception or in a residual block, where one path (a skip) carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. Centred windows make that the widest one.",
     branchNames: { "3-3.skip": "3×3–3×3 and skip", "3-3.1": "3×3–3×3 and 1×1", "5.3": "5×5 and 3×3" },
     branchesTitle: "Two paths that meet",
     path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "skip"),
@@ -96,7 +96,7 @@ export const text = words("stack", {
     branchesCaption: (deep: number, short: number, both: number) =>
       `One path sees ${plural(deep, "pixel", "pixels")}, the other ${short}. Where they are added, the unit sees ${both}: the wider view, and beside it a short way to the narrow one.`,
     stream:
-      "With many such blocks in a row, every block doubles the number of routes. Only one of them goes through every deep path and has the widest field; most go deep about half of the time.",
+      "In a row of such blocks every block doubles the number of routes. Only one goes deep every time and has the widest field; most go deep about half of the time.",
     blocks: "blocks in a row",
     routesTitle: "All routes through the blocks",
     routesDescription: (blocks: number, routes: string, least: number, most: number) =>
@@ -108,8 +108,8 @@ export const text = words("stack", {
     effectiveHead: "Effective against theoretical",
     effectiveIntro: (
       <>
-        The field says which pixels can matter, not how much. From a pixel in the middle many paths lead up to the unit; from one at
-        the edge only a single one. Count them for the stack above: as many as a kernel of ones would give, applied layer by layer.
+        The field says which pixels can matter, not how much. Count the paths up to the unit, in the stack above: from a pixel in the
+        middle there are many, from one at the edge only one.
       </>
     ),
     rounds: "the stack, repeated",
@@ -137,20 +137,24 @@ export const text = words("stack", {
         of a maximum only one path passes. Training can widen the middle, but it starts out narrow.
       </>
     ),
+    /** Between two sentences. */
+    gap: " ",
+    savedHead: "What was saved:",
+    lostHead: "What was given up:",
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
-      `Saved: a unit that sees the whole image, for ${weights} weights in ${layers} layers instead of ${pixels} in one, ${factor} times fewer. A layer adds k² weights however large the image is.`,
-    savedNever: "Saved: with windows of 1 nothing ever widens; any larger window adds k² weights a layer however large the image is.",
-    savedPool: "Saved: everything, for pooling has no weights. But pooling alone only sums up; it looks for nothing.",
-    savedNothing: "Saved: nothing yet, for an image of one pixel is seen whole from the start. On larger images a layer adds k² weights.",
+      `a unit that sees the whole image, for ${weights} weights in ${layers} layers instead of ${pixels} in one, ${factor} times fewer. A layer adds k² weights however large the image is.`,
+    savedNever: "with windows of 1 nothing ever widens; any larger window adds k² weights a layer however large the image is.",
+    savedPool: "everything, for pooling has no weights. But pooling alone only sums up; it looks for nothing.",
+    savedNothing: "nothing yet, for an image of one pixel is seen whole from the start. On larger images a layer adds k² weights.",
     savedMore: (layers: string, weights: string, pixels: string) =>
-      `No saving on an image so small: ${weights} weights in ${layers} layers do what a dense unit does with ${pixels}. On larger images k² weights a layer stay k².`,
-    lost: "Given up: distant pixels meet only after many layers, each of which must pass the message on; pixels at the edge of a field count for little; and after strides and pooling the place of what was seen is known only to within a step.",
+      `nothing on an image so small: ${weights} weights in ${layers} layers do what a dense unit does with ${pixels}. On larger images k² weights a layer stay k².`,
+    lost: "distant pixels meet only after many layers, each of which must pass the message on; pixels at the edge of a field count for little; and after strides and pooling the place of what was seen is known only to within a step.",
   },
   zh: {
     title: "从局部到全局：一层叠一层",
     intro:
-      "一个只看得见 10×10 像素的单元，分不清人脸和车轮。但它所在的那一层，输出又是一幅图像，上面可以再加一层，同样透过窗口去看。第二层的单元看到第一层的几个单元，也就间接看到更多像素。一个单元这样层层往下、最终看到的那片像素，叫作它的感受野。",
-    presetsIntro: "下图是从侧面看的各层：最下面是一行像素，往上每一层是一行单元。可以选一个现成的组合，也可以自己搭。",
+      "一个只看得见 10×10 像素的单元，分不清人脸和车轮。但一层的输出又是一幅图像，上面可以再加一层，同样透过窗口去看：第二层的单元隔着第一层，看到更多像素。一个单元这样层层往下、最终看到的那片像素，叫作它的感受野。",
+    presetsIntro: "从侧面看：最下面是一行像素，往上每层一行单元。可以选一个现成的组合，也可以在图下自己搭。",
     presets: {
       threes: "五层 3×3",
       mixed: "3×3，中间池化一次",
@@ -201,7 +205,7 @@ export const text = words("stack", {
     ),
     formulaFor: "对上面这几层：",
     growthIntro: (side: string) =>
-      `没有步长时，每层 3×3 只添 2 个像素，是加法式的增长。每遇到一个步长 2，此后各层添的像素都翻一倍，是乘法式的增长。要叠多少层，一个单元才能从头到尾看全 ${side} 个像素？`,
+      `没有步长时，每层 3×3 只添 2 个像素；每遇到一个步长 2，此后各层添的像素都翻一倍。要叠多少层，一个单元才能从头到尾看全 ${side} 个像素？`,
     growthTitle: "要叠多少层才看得到整幅图像",
     growthDescription: (side: string, ways: string) => `每一层之后感受野的宽度，直到 ${side} 个像素。所需层数：${ways}。`,
     growthCaption: "感受野的宽度（像素），对数刻度。圆圈标出最先看到整幅图像的那一层；单元还得正好在图像中央。",
@@ -225,7 +229,7 @@ export const text = words("stack", {
     ),
     branchesHead: "分支",
     branchesIntro:
-      "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条路径把输入原样绕过中间各层。汇合处的单元，凡是任何一条路径看得到的，它都看得到：感受野是各条路径的并集。只要窗口都居中，短路径的感受野就落在长路径的里面，并集就等于长路径的感受野。",
+      "几条路径可以先分开再汇合，Inception 就是这样；残差块也是，其中一条（直连）把输入原样绕过中间各层。汇合处的单元，任何一条路径看得到的，它都看得到：感受野是各条路径的并集。窗口都居中时，并集就是最宽的那一个。",
     branchNames: { "3-3.skip": "3×3–3×3 与直连", "3-3.1": "3×3–3×3 与 1×1", "5.3": "5×5 与 3×3" },
     branchesTitle: "两条路径汇合",
     path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "直连"),
@@ -235,7 +239,7 @@ export const text = words("stack", {
       `路径 ${deep} 看到 ${deepSize} 个像素，路径 ${short} 看到 ${shortSize} 个。汇合后感受野宽 ${both} 个像素。`,
     branchesCaption: (deep: number, short: number, both: number) =>
       `一条路径看到 ${deep} 个像素，另一条看到 ${short} 个。相加之后，单元看到 ${both} 个：视野取宽的那条，同时留着一条通往窄处的近路。`,
-    stream: "这样的块一个接一个，每多一块，路线就多一倍。其中只有一条每次都走深路，感受野最宽；大多数路线大约一半的块走深路。",
+    stream: "这样的块一个接一个，每多一块，路线就多一倍。只有一条每次都走深路，感受野最宽；大多数路线大约一半的块走深路。",
     blocks: "连续几块",
     routesTitle: "穿过这些块的全部路线",
     routesDescription: (blocks: number, routes: string, least: number, most: number) =>
@@ -247,8 +251,7 @@ export const text = words("stack", {
     effectiveHead: "有效感受野与理论感受野",
     effectiveIntro: (
       <>
-        感受野只说明哪些像素可能起作用，没有说作用有多大。正中的像素有许多条路径通到这个单元，最边上的只有一条。就上面这个组合数一数：每层都用全是
-        1 的卷积核，算出来的就是路径数。
+        感受野只说明哪些像素可能起作用，没有说作用有多大。就上面这个组合，数一数有几条路径通到单元：正中的像素有许多条，最边上的只有一条。
       </>
     ),
     rounds: "整个组合重复",
@@ -274,13 +277,16 @@ export const text = words("stack", {
         2016）。这里的池化按平均计；取最大值时只有一条路径通过。训练可以让中间那段变宽，但它起初是窄的。
       </>
     ),
+    gap: "",
+    savedHead: "省下了什么：",
+    lostHead: "放弃了什么：",
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
-      `省下了什么：要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必一层用 ${pixels} 个，是后者的 1/${factor}。图像再大，每加一层也只添 k² 个权值。`,
-    savedNever: "省下了什么：窗口全是 1，感受野永远不会变宽；只要窗口大一些，图像再大，每层也只添 k² 个权值。",
-    savedPool: "省下了什么：全部，因为池化没有权值。但只有池化的话，就只会汇总，不会去找任何东西。",
-    savedNothing: "省下了什么：还没有，只有一个像素的图像一开始就看全了。图像大了以后，每层只添 k² 个权值。",
+      `要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必一层用 ${pixels} 个，是后者的 1/${factor}。图像再大，每加一层也只添 k² 个权值。`,
+    savedNever: "窗口全是 1，感受野永远不会变宽；只要窗口大一些，图像再大，每层也只添 k² 个权值。",
+    savedPool: "全部，因为池化没有权值。但只有池化的话，就只会汇总，不会去找任何东西。",
+    savedNothing: "还没有，只有一个像素的图像一开始就看全了。图像大了以后，每层只添 k² 个权值。",
     savedMore: (layers: string, weights: string, pixels: string) =>
-      `图像这么小，省不下什么：${layers} 层要 ${weights} 个权值，一个全连接单元只要 ${pixels} 个。图像变大以后，每层仍是 k² 个。`,
-    lost: "放弃了什么：相距很远的像素要过很多层才碰面，每一层都得把消息传下去；感受野边缘的像素几乎不起作用；经过步长和池化，看到的东西究竟在哪儿，只能精确到一个间距。",
+      `图像这么小，什么也省不下：${layers} 层要 ${weights} 个权值，一个全连接单元只要 ${pixels} 个。图像变大以后，每层仍是 k² 个。`,
+    lost: "相距很远的像素要过很多层才碰面，每一层都得把消息传下去；感受野边缘的像素几乎不起作用；经过步长和池化，看到的东西究竟在哪儿，只能精确到一个间距。",
   },
 });
