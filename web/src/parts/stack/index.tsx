@@ -64,10 +64,10 @@ function View(): JSX.Element {
       <p>{t.growthIntro(exact(side.value))}</p>
       <Growth />
       <p class="small quiet">{t.weightsNote}</p>
-      <h3 class="stack-head">{t.branchesHead}</h3>
+      <h3>{t.branchesHead}</h3>
       <p>{t.branchesIntro}</p>
       <Branching />
-      <h3 class="stack-head">{t.effectiveHead}</h3>
+      <h3>{t.effectiveHead}</h3>
       <p>{t.effectiveIntro}</p>
       <Effective />
       <p>{t.effectiveNote}</p>
