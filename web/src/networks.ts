@@ -40,6 +40,13 @@ export interface Example {
   readonly pixels: readonly number[];
 }
 
+/** The accuracy of one network less another's, seed by seed. */
+export interface Difference extends Spread {
+  readonly in: "variants" | "sharing";
+  readonly of: string;
+  readonly less: string;
+}
+
 /** How the networks of a list were trained. */
 export interface Recipe {
   readonly learning_rate: number;
@@ -57,6 +64,7 @@ export interface Networks {
   readonly seeds: readonly number[];
   readonly variants: readonly Network[];
   readonly sharing: readonly Network[];
+  readonly differences: readonly Difference[];
   readonly examples: readonly Example[];
 }
 

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { load } from "./load.mjs";
 
 const { answers, kernelOf, placed } = await load("parts/sharing/trained.ts");
-const { mapOf, movedRight, under } = await load("parts/sharing/sliding.ts");
+const { mapOf, under } = await load("filter.ts");
+const { movedRight } = await load("parts/sharing/sliding.ts");
 const { plane, sharers, stops, MOST_CELLS } = await load("parts/sharing/sharers.ts");
 const { KNOWN, nameOf, tapsFrom, tapsText } = await load("parts/sharing/taps.ts");
 const { EXAMPLE, kernelAt, mended, outputsOf, shareText } = await load("setting.ts");

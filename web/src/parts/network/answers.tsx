@@ -55,10 +55,10 @@ function layoutFor(width: number): Layout {
     maps: [0, 74],
     bars: beside ? [right, 74] : undefined,
     bar: Math.min((width - (beside ? right : 8)) / CLASSES, 30),
-    answer: [width - 24, 34],
+    answer: [width - 24, 42],
     accuracy: [0, 0],
     tall: (network) => (beside ? Math.max(below(network) + 14, 74 + BAR_TALL + 36) : below(network) + BAR_TALL + 46),
-    weights: [0, 60, width],
+    weights: [0, 61, width - 60],
   };
 }
 
@@ -154,7 +154,7 @@ function Row({ network, reply, layout, y }: { network: Network; reply: Reply | u
         {reply?.digit ?? "–"}
       </text>
       {right && (
-        <text class={right === "✓" ? "network-right" : "network-wrong"} x={layout.answer[0]} y={layout.answer[1] + 20} text-anchor="middle">
+        <text class={right === "✓" ? "network-right" : "network-wrong"} x={layout.answer[0]} y={layout.answer[1] + (wide ? 20 : 19)} text-anchor="middle">
           {right}
         </text>
       )}

@@ -34,6 +34,12 @@ function apart(places: readonly number[], low: number, high: number): number[] {
 
 const bounds = (network: Network): [number, number] => [network.accuracy.interval[0] ?? 0, network.accuracy.interval[1] ?? 1];
 
+/** All that is drawn of a network: its interval, and the dots of its seeds. */
+function reach(network: Network): [number, number] {
+  const [low, high] = bounds(network);
+  return [Math.min(low, network.accuracy.lowest - 0.001), Math.max(high, network.accuracy.highest + 0.001)];
+}
+
 export function Chart(): JSX.Element {
   const t = text();
   const { variants } = networks;
@@ -128,7 +134,7 @@ function labels(variants: readonly Network[], places: readonly number[], y: (val
   const [first, last] = [Math.min(...places), Math.max(...places)];
   type Box = readonly [left: number, right: number, top: number, bottom: number];
   const taken: Box[] = variants.map((network, k) => {
-    const [low, high] = bounds(network);
+    const [low, high] = reach(network);
     return [places[k]! - 6, places[k]! + 11, y(high), y(low)];
   });
   const free = ([left, right, top, bottom]: Box) => !taken.some((box) => left < box[1] && right > box[0] && top < box[3] && bottom > box[2]);
@@ -138,7 +144,7 @@ function labels(variants: readonly Network[], places: readonly number[], y: (val
     const x = place + { end: 10, start: -10, middle: 0 }[anchor];
     const wide = widthOf(named(network));
     const left = x - { start: 0, middle: wide / 2, end: wide }[anchor];
-    const [low, high] = bounds(network);
+    const [low, high] = reach(network);
     const candidates = [0, 1, 2].flatMap((far) => [y(high) - 8 - far * LINE, y(low) + 18 + far * LINE]);
     const boxAt = (base: number): Box => [left, left + wide, base - 12, base + 4];
     const base = candidates.find((candidate) => free(boxAt(candidate))) ?? candidates[0]!;

@@ -3,7 +3,7 @@ import { Button } from "../../controls";
 import type { Part } from "../../part";
 import { Answers } from "./answers";
 import { Chart } from "./chart";
-import { Balance, Numbers, Origin } from "./origin";
+import { Balance, Numbers, Origin, Told } from "./origin";
 import { Pad } from "./pad";
 import { Seen } from "./reduced";
 import { clear, example, showDigit, undo } from "./state";
@@ -17,8 +17,16 @@ function Tools(): JSX.Element {
   return (
     <>
       <div class="network-tools">
-        <Button onClick={undo}>{t.undo}</Button>
-        <Button onClick={clear}>{t.clear}</Button>
+        {shown === undefined ? (
+          <>
+            <Button onClick={undo}>{t.undo}</Button>
+            <Button onClick={clear}>{t.clear}</Button>
+          </>
+        ) : (
+          <button type="button" class="button network-draw" onClick={clear}>
+            ✎ {t.draw}
+          </button>
+        )}
       </div>
       <div class="network-tools digits" role="group" aria-label={t.real}>
         <span class="small quiet">{t.real}</span>
@@ -58,6 +66,7 @@ function View(): JSX.Element {
       <Answers />
       <Chart />
       <Numbers />
+      <Told />
       <Balance />
       <Origin />
     </>

@@ -1,33 +1,43 @@
 // The numbers of all five in a table, what was saved and given up, and where the numbers come from.
 
 import type { JSX } from "preact";
-import { networks, type Network } from "../../networks";
+import { networks, type Difference, type Network } from "../../networks";
 import { exact, percent, times } from "../../numbers";
-import { names, text, type Comparison } from "./text";
+import { names, text, type Comparison, type Points } from "./text";
+
+/** The accuracy of a network less the dense one's, seed by seed, in points. */
+const against = (name: string): Difference | undefined =>
+  networks.differences.find((difference) => difference.in === "variants" && difference.of === name && difference.less === "dense");
 
 export function Numbers(): JSX.Element {
   const t = text();
+  const heads = [t.hiddenWeights, t.headWeights, t.params, t.mean, t.interval, t.against];
+  const rows = networks.variants.map(({ name, weights, params, accuracy }) => {
+    const [low = 0, high = 1] = accuracy.interval;
+    const less = against(name);
+    return {
+      name,
+      cells: [exact(weights.hidden), exact(weights.head), exact(params), percent(accuracy.mean), `${(100 * low).toFixed(1)} – ${percent(high)}`, less ? t.spread(spread(less)) : "–"],
+    };
+  });
   return (
     <div class="scroll" tabIndex={0} role="group" aria-label={t.chart}>
       <table class="network-table">
         <thead>
           <tr>
             <th scope="col">{t.variant}</th>
-            {[t.hiddenWeights, t.headWeights, t.params, t.mean, t.range, t.interval].map((head) => (
+            {heads.map((head) => (
               <th key={head} scope="col" class="num">{head}</th>
             ))}
           </tr>
         </thead>
         <tbody>
-          {networks.variants.map(({ name, weights, params, accuracy }) => (
+          {rows.map(({ name, cells }) => (
             <tr key={name}>
               <th scope="row" class={`network-${name}`}>{names()[name]}</th>
-              <td class="num">{exact(weights.hidden)}</td>
-              <td class="num">{exact(weights.head)}</td>
-              <td class="num">{exact(params)}</td>
-              <td class="num">{percent(accuracy.mean)}</td>
-              <td class="num">{between(accuracy.lowest, accuracy.highest)}</td>
-              <td class="num">{between(accuracy.interval[0] ?? 0, accuracy.interval[1] ?? 1)}</td>
+              {cells.map((cell, k) => (
+                <td key={heads[k]} class="num" data-head={heads[k]}>{cell}</td>
+              ))}
             </tr>
           ))}
         </tbody>
@@ -36,19 +46,51 @@ export function Numbers(): JSX.Element {
   );
 }
 
-const between = (low: number, high: number): string => `${(100 * low).toFixed(1)} – ${percent(high)}`;
+/** A difference in points with its sign: +0.2, −0.5, 0.0. */
+function points(difference: number): string {
+  const written = (100 * Math.abs(difference)).toFixed(1);
+  return written === "0.0" ? written : `${difference < 0 ? "−" : "+"}${written}`;
+}
+
+const spread = ({ mean, lowest, highest }: Difference): Points => ({ mean: points(mean), lowest: points(lowest), highest: points(highest) });
+
+const overlap = (one: Network, other: Network): boolean =>
+  (one.accuracy.interval[0] ?? 0) <= (other.accuracy.interval[1] ?? 1) && (other.accuracy.interval[0] ?? 0) <= (one.accuracy.interval[1] ?? 1);
+
+/** Whether the intervals tell any of the networks apart, and which. */
+export function Told(): JSX.Element {
+  const t = text();
+  const { variants, data, seeds } = networks;
+  const apart = variants.flatMap((one, k) => variants.slice(k + 1).filter((other) => !overlap(one, other)).map((other) => [one, other] as const));
+  const named = ({ name }: Network) => names()[name] ?? "";
+  return (
+    <p>
+      {apart.length === 0 ? t.allOverlap(variants.length, data.test) : t.apart(apart.map(([one, other]) => t.pair(named(one), named(other))))}
+      {t.gap}
+      {t.paired(seeds.length)}
+    </p>
+  );
+}
+
+function found(name: string): Network {
+  const network = networks.variants.find((variant) => variant.name === name);
+  if (!network) throw new Error(`networks.json has no variant ${name}`);
+  return network;
+}
 
 function comparison(before: Network, after: Network): Comparison {
   const { images } = before.accuracy;
-  const difference = before.accuracy.mean - after.accuracy.mean;
+  const less = against(after.name);
+  if (!less) throw new Error(`networks.json does not compare ${after.name} with ${before.name}`);
   return {
     hidden: [before.weights.hidden, after.weights.hidden],
     params: [before.params, after.params],
-    accuracy: [percent(before.accuracy.mean), percent(after.accuracy.mean)],
-    points: (100 * difference).toFixed(1),
-    lost: Math.round(difference * images),
+    kernel: after.hidden.kernel,
+    pool: after.pool ?? 1,
+    difference: spread(less),
+    more: Math.round(less.mean * images),
     images,
-    overlap: (after.accuracy.interval[1] ?? 1) >= (before.accuracy.interval[0] ?? 0),
+    overlap: overlap(before, after),
   };
 }
 
@@ -58,23 +100,18 @@ const STEPS = [
   ["shared", "pooled"],
 ] as const;
 
-/** What one idea alone changed: the weights that it made fewer, and the accuracy. */
+/** What one idea alone changed: the weights that it made fewer. */
 function step(from: string, to: string): string {
   const t = text();
-  const find = (name: string) => {
-    const network = networks.variants.find((variant) => variant.name === name);
-    if (!network) throw new Error(`networks.json has no variant ${name}`);
-    return network;
-  };
-  const [before, after] = [find(from), find(to)];
+  const [before, after] = [found(from), found(to)];
   const fold = (part: "hidden" | "head") => times(BigInt(before.weights[part]), BigInt(after.weights[part]));
   const fewer = before.weights.hidden > after.weights.hidden ? t.fewerHidden(fold("hidden")) : t.fewerHead(fold("head"));
-  return t.step(names()[from] ?? "", names()[to] ?? "", fewer, percent(before.accuracy.mean), percent(after.accuracy.mean));
+  return t.step(names()[from] ?? "", names()[to] ?? "", fewer);
 }
 
 export function Balance(): JSX.Element {
   const t = text();
-  const both = comparison(networks.variants[0]!, networks.variants[networks.variants.length - 1]!);
+  const both = comparison(found("dense"), found("pooled"));
   return (
     <>
       <p>{t.steps}</p>
@@ -83,8 +120,16 @@ export function Balance(): JSX.Element {
           <li key={to}>{step(from, to)}</li>
         ))}
       </ul>
-      <p>{t.saved(both)}</p>
-      <p>{t.lost(both)}</p>
+      <p>
+        <strong>{t.savedHead}</strong>
+        {t.gap}
+        {t.saved(both)}
+      </p>
+      <p>
+        <strong>{t.lostHead}</strong>
+        {t.gap}
+        {t.lost(both)}
+      </p>
     </>
   );
 }

@@ -87,7 +87,7 @@ export function Pad(): JSX.Element {
             if (event.currentTarget.hasPointerCapture(event.pointerId)) extend(pointsOf(event));
           },
         }}
-        caption={image ? t.padReal(image.label, image.index) : said}
+        caption={image ? <span class="network-invite">{t.padReal(image.label, image.index)}</span> : said}
       >
         {(side) => (
           <>

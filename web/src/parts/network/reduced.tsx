@@ -30,27 +30,27 @@ function runs(bitmap: Uint8Array, cell: number): string {
 export function Seen(): JSX.Element {
   const t = text();
   const { pixels, bitmap } = seen.value;
-  const side = (width: number) => Math.max(Math.min((width - 1 - GAP) / 2, 276), 8);
+  const side = (width: number) => Math.max(Math.min(bitmap ? (width - 1 - GAP) / 2 : width - 1, 276), 8);
   const said = bitmap ? t.reducedSaid(bitmap.reduce((sum, black) => sum + black, 0)) : t.reducedRealSaid;
   return (
-    <Figure name="network-seen" title={t.reduced} description={said} caption={t.reducedCaption} height={(width) => side(width) + LABEL}>
+    <Figure name="network-seen" title={t.reduced} description={said} caption={bitmap ? t.reducedCaption : t.reducedRealCaption} height={(width) => side(width) + LABEL}>
       {(width) => {
         const wide = side(width);
         const cell = wide / SIDE;
         const ink = cell >= 16;
+        const left = bitmap ? wide + GAP : 0;
         return (
           <>
-            {bitmap ? (
-              <path class="pixel" d={runs(bitmap, wide / BITMAP)} />
-            ) : (
-              t.noBitmap.split("\n").map((line, k) => (
-                <text key={k} class="label" x={wide / 2} y={wide / 2 + (k - 1) * 18 + 5} text-anchor="middle">
-                  {line}
+            {bitmap && (
+              <>
+                <path class="pixel" d={runs(bitmap, wide / BITMAP)} />
+                <Grid rows={SIDE} columns={SIDE} cell={cell} />
+                <text class="label" x={0} y={wide + 18}>
+                  {t.bitmap}
                 </text>
-              ))
+              </>
             )}
-            {bitmap ? <Grid rows={SIDE} columns={SIDE} cell={cell} /> : <Grid rows={1} columns={1} cell={wide} />}
-            <g transform={`translate(${wide + GAP} 0)`}>
+            <g transform={`translate(${left} 0)`}>
               <Shades class="network-paint" most={DEEPEST} maps={[{ values: pixels, from: 0, side: SIDE, x: 0, y: 0, cell }]} />
               <Grid rows={SIDE} columns={SIDE} cell={cell} />
               {ink &&
@@ -66,11 +66,8 @@ export function Seen(): JSX.Element {
                   </text>
                 ))}
             </g>
-            <text class="label" x={0} y={wide + 18}>
-              {t.bitmap}
-            </text>
-            <text class="label" x={wide + GAP} y={wide + 18}>
-              {t.counts}
+            <text class="label" x={left} y={wide + 18}>
+              {bitmap ? t.counts : t.alone}
             </text>
           </>
         );

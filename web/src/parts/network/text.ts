@@ -1,14 +1,23 @@
 import { words } from "../../words";
 import { exact } from "../../numbers";
 
+/** A difference of accuracies over the seeds, in points, as written. */
+export interface Points {
+  readonly mean: string;
+  readonly lowest: string;
+  readonly highest: string;
+}
+
 export interface Comparison {
   readonly hidden: readonly [before: number, after: number];
   readonly params: readonly [before: number, after: number];
-  /** Means over the seeds, as written. */
-  readonly accuracy: readonly [before: string, after: string];
-  readonly points: string;
-  readonly lost: number;
+  readonly kernel: number;
+  readonly pool: number;
+  readonly difference: Points;
+  /** Test images that the mean difference comes to; below zero, so many fewer. */
+  readonly more: number;
   readonly images: number;
+  /** Whether the two intervals do. */
   readonly overlap: boolean;
 }
 
@@ -19,12 +28,13 @@ export const text = words("network", {
   en: {
     title: "On a real network: draw a digit",
     intro:
-      "Five small networks read handwritten digits of 8 × 8 pixels. All have the same hidden units, 8 maps of 8 × 8, and behind them a dense layer that gives each of the ten digits a score. Only the wiring of the hidden units differs. Draw a digit: all five answer while you draw.",
-    pad: "Your drawing",
+      "Five small networks read handwritten digits of 8 × 8 pixels. All have the same hidden units, 8 maps of 8 × 8, and behind them a dense layer that gives each of the ten digits a score. Only the wiring of the hidden units differs. Draw one: all five answer while you draw.",
+    pad: "Draw a digit here",
+    draw: "Draw your own",
     padLabel: "Drawing pad. Arrow keys move the pen, the space bar puts it down and lifts it, Backspace takes back a stroke.",
     padHint: "Draw here with mouse, pen or finger",
     padKeys: "Keyboard: arrows move the pen, space puts it down and lifts it.",
-    padReal: (label: number, index: number) => `Test image ${index}: ${aDigit(label)}`,
+    padReal: (label: number, index: number) => `Draw right over it. This ${label}, test image ${index}, is only here to begin with: your first stroke takes its place.`,
     padEmpty: "The pad is empty.",
     padStrokes: (count: number) => `A drawing of ${count} ${count === 1 ? "stroke" : "strokes"}.`,
     padRealSaid: (label: number) => `A real test image, ${aDigit(label)}, which no network was trained on.`,
@@ -32,16 +42,17 @@ export const text = words("network", {
     penUp: "Pen up.",
     undo: "Undo",
     clear: "Clear",
-    real: "or a real test digit (again: the next one)",
+    real: "or take a real test digit (again: the next one)",
     realOne: (label: number) => `a real ${label}`,
     reduced: "What the networks see",
     bitmap: "32 × 32, black or white",
     counts: "8 × 8, counted",
-    noBitmap: "The set holds\nonly the 8 × 8\nof its images",
+    alone: "8 × 8, each 0 to 16",
     reducedSaid: (ink: number) => `The drawing scaled into a bitmap of 32 by 32 with ${ink} black pixels, and 8 by 8 counts of 0 to 16 black pixels to a block of 4 by 4.`,
     reducedRealSaid: "The test image as the set has it: 8 by 8 counts of 0 to 16.",
     reducedCaption:
       "A drawing is reduced as the set was made: straightened, scaled to fill 20 × 32 of the 32 × 32 pixels, its strokes made as thick as the set’s, and the black pixels of each 4 × 4 block counted.",
+    reducedRealCaption: "A test image as the set has it: how black each of its 8 × 8 pixels is. A drawing is reduced to the same, before your eyes.",
     answers: "Five wirings, one drawing",
     units: "hidden units (8 maps)",
     pooledUnits: "pooled",
@@ -75,18 +86,33 @@ export const text = words("network", {
     headWeights: "head weights",
     params: "with biases, all",
     mean: "right, mean",
-    range: "lowest to highest",
     interval: "95 % interval",
+    /** Between two sentences. */
+    gap: " ",
+    against: "points against dense",
+    spread: ({ mean, lowest, highest }: Points) => `${mean} (${lowest} to ${highest})`,
+    allOverlap: (networks: number, images: number) =>
+      `All ${networks} intervals overlap: ${images} test images are too few to say which network is the best, or the worst.`,
+    apart: (pairs: readonly string[]) => `Intervals that do not overlap: ${pairs.join("; ")}. The others are not told apart by these images.`,
+    pair: (one: string, other: string) => `${one} and ${other}`,
+    paired: (seeds: number) =>
+      `The last column compares each network with the dense one of the same seed: the mean over ${seeds} seeds, and the least and the most. Where it runs from below 0 to above, the seed decides which of the two is ahead.`,
+    savedHead: "What was saved:",
     saved: ({ hidden, params }: Comparison) =>
-      `What was saved: the hidden layer went from ${exact(hidden[0])} weights to ${exact(hidden[1])}, ${fold(hidden)} times fewer, and the whole network, after pooling, from ${exact(params[0])} numbers to ${exact(params[1])}, ${fold(params)} times fewer.`,
-    lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
-      `What was given up: ${accuracy[0]} of the test images read rightly became ${accuracy[1]}, ${points} points, about ${lost} more of ${images} images read wrongly. No unit sees more than 3 × 3 pixels, none may look for something of its own at its place, and a pooled unit no longer tells where in its 2 × 2 it saw it. ${
+      `the hidden layer went from ${exact(hidden[0])} weights to ${exact(hidden[1])}, ${fold(hidden)} times fewer, and the whole network, after pooling, from ${exact(params[0])} numbers to ${exact(params[1])}, ${fold(params)} times fewer.`,
+    lostHead: "What was given up:",
+    lost: ({ kernel, pool, difference, more, images, overlap }: Comparison) =>
+      `no hidden unit sees more than ${kernel} × ${kernel} pixels, none may look for something of its own at its place, and a pooled unit no longer tells where in its ${pool} × ${pool} it saw it. The accuracy, against the dense network seed by seed: ${difference.mean} points on average, from ${difference.lowest} to ${difference.highest}; ${
+        more === 0 ? `not one of ${images} images` : `about ${Math.abs(more)} ${more < 0 ? "fewer" : "more"} of ${images} images read rightly`
+      }. ${
         overlap
-          ? "On these digits that hardly matters: the intervals overlap, and so few images cannot tell the two networks apart for certain."
-          : "The intervals do not overlap: here that is a real loss. Part 5 shows how a stack of such layers sees more."
+          ? "The two intervals overlap: on these digits the difference is too small to be sure of."
+          : more < 0
+            ? "The two intervals do not overlap: here that is a real loss. Part 5 shows how a stack of such layers sees more."
+            : "The two intervals do not overlap: here fewer weights even read better."
       }`,
-    steps: "Step by step",
-    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}: ${fewer}; ${before} → ${after} right`,
+    steps: "What each idea alone saves:",
+    step: (from: string, to: string, fewer: string) => `${from} → ${to}: ${fewer}`,
     fewerHidden: (times: string) => `${times} times fewer hidden weights`,
     fewerHead: (times: string) => `${times} times fewer weights in the head`,
     foreign:
@@ -103,12 +129,13 @@ export const text = words("network", {
   zh: {
     title: "真实的网络：写一个数字",
     intro:
-      "五个小网络识别 8 × 8 像素的手写数字。隐藏单元都一样多：8 张 8 × 8 的输出图，后面接一个全连接层，给十个数字各打一个分。不同的只是隐藏单元的接线方式。写一个数字，五个网络会边看你写边作答。",
-    pad: "你写的数字",
+      "五个小网络识别 8 × 8 像素的手写数字。隐藏单元都一样：8 张 8 × 8 的输出图，后面接一个全连接层，给十个数字各打一个分。不同的只是隐藏单元怎样接线。写一个数字，五个网络会随着笔画即时作答。",
+    pad: "在这里写一个数字",
+    draw: "自己写一个",
     padLabel: "手写板。方向键移动笔，空格键落笔和提笔，退格键撤销一笔。",
     padHint: "用鼠标、触控笔或手指在这里写",
     padKeys: "键盘：方向键移动笔，空格键落笔、提笔。",
-    padReal: (label: number, index: number) => `测试图像 ${index}：数字 ${label}`,
+    padReal: (label: number, index: number) => `直接在上面写就行。这个 ${label}（测试图像 ${index}）只是开场：一落笔，它就让位给你写的数字。`,
     padEmpty: "手写板是空的。",
     padStrokes: (count: number) => `已写 ${count} 笔。`,
     padRealSaid: (label: number) => `一张真实的测试图像，数字 ${label}，五个网络训练时都没有用过它。`,
@@ -120,12 +147,13 @@ export const text = words("network", {
     realOne: (label: number) => `真实的 ${label}`,
     reduced: "网络看到的样子",
     bitmap: "32 × 32，非黑即白",
-    counts: "8 × 8，计数",
-    noBitmap: "数据集里的图像\n只保留了\n8 × 8",
-    reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑色像素；再数出 8 乘 8 个方块（每块 4 乘 4）里各有多少个黑色像素，0 到 16 个。`,
+    counts: "8 × 8，数黑色像素",
+    alone: "8 × 8，每格 0 到 16",
+    reducedSaid: (ink: number) => `笔画缩放成 32 乘 32 的位图，共 ${ink} 个黑色像素；再数出 8 乘 8 个方块里各有多少黑色像素，0 到 16 个。`,
     reducedRealSaid: "数据集中的测试图像原样：8 乘 8 个 0 到 16 的计数。",
     reducedCaption:
-      "你写的数字按数据集当初的做法处理：扶正，缩放到占满 32 × 32 像素中的 20 × 32，笔画粗细调到和数据集一样，再数出每个 4 × 4 方块里的黑色像素。",
+      "笔画的处理方式和数据集当初的做法一致：扶正，缩放到 32 × 32 中的 20 × 32，把笔画加粗到数据集的程度，再数每个 4 × 4 方块里的黑色像素。",
+    reducedRealCaption: "测试图像在数据集里就是这样：8 × 8 个像素各有多黑。你写的数字也会当场化成这样。",
     answers: "五种接线，同一个数字",
     units: "隐藏单元（8 张输出图）",
     pooledUnits: "池化后",
@@ -157,20 +185,33 @@ export const text = words("network", {
     variant: "网络",
     hiddenWeights: "隐藏层权值",
     headWeights: "输出层权值",
-    params: "含偏置总数",
+    params: "连同偏置共",
     mean: "平均准确率",
-    range: "最低至最高",
     interval: "95 % 置信区间",
+    gap: "",
+    against: "与全连接之差（百分点）",
+    spread: ({ mean, lowest, highest }: Points) => `${mean}（${lowest} 至 ${highest}）`,
+    allOverlap: (networks: number, images: number) => `${networks} 个区间互相重叠：只凭 ${images} 张测试图像，说不出哪个网络最好，哪个最差。`,
+    apart: (pairs: readonly string[]) => `区间不重叠的有：${pairs.join("；")}。其余的，这些图像分不出高下。`,
+    pair: (one: string, other: string) => `${one}与${other}`,
+    paired: (seeds: number) =>
+      `最后一列是各网络与同一种子的全连接网络相比：${seeds} 个种子的平均，以及最低和最高。如果一头在 0 以下，一头在 0 以上，谁占先就要看种子了。`,
+    savedHead: "省下了什么：",
     saved: ({ hidden, params }: Comparison) =>
-      `省下了什么：隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，约为原来的 1/${fold(hidden)}；加上池化，整个网络的权值与偏置从 ${exact(params[0])} 个减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
-    lost: ({ accuracy, points, lost, images, overlap }: Comparison) =>
-      `放弃了什么：测试图像的准确率从 ${accuracy[0]} 变为 ${accuracy[1]}，差 ${points} 个百分点，${images} 张里大约多认错 ${lost} 张。每个单元最多只看 3 × 3 个像素，也不能在自己的位置上找与别处不同的东西；池化后的单元也说不清是在 2 × 2 窗口的哪个位置看到的。${
+      `隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，约为原来的 1/${fold(hidden)}；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
+    lostHead: "放弃了什么：",
+    lost: ({ kernel, pool, difference, more, images, overlap }: Comparison) =>
+      `隐藏单元最多只看 ${kernel} × ${kernel} 个像素，不能在自己的位置上找与众不同的东西，池化后的单元也说不清目标在 ${pool} × ${pool} 里的哪一格。准确率与同一种子的全连接网络相比，平均 ${difference.mean} 个百分点，从 ${difference.lowest} 到 ${difference.highest}；${
+        more === 0 ? `${images} 张图像里一张也不差` : `${images} 张图像里大约${more < 0 ? "少" : "多"}答对 ${Math.abs(more)} 张`
+      }。${
         overlap
-          ? "对这些数字来说影响很小：两个区间有重叠，图像这么少，还不能断定两个网络有高下之分。"
-          : "两个区间没有重叠：在这里，这是实实在在的损失。第 5 节讲了这样的层叠起来怎样看得更广。"
+          ? "两个区间有重叠：对这些数字来说，差别小得还不能断定。"
+          : more < 0
+            ? "两个区间没有重叠：在这里，这是实实在在的损失。第 5 节讲了多层叠起来怎样看得更广。"
+            : "两个区间没有重叠：在这里，权值少了，反而读得更准。"
       }`,
-    steps: "逐步来看",
-    step: (from: string, to: string, fewer: string, before: string, after: string) => `${from} → ${to}：${fewer}；答对 ${before} → ${after}`,
+    steps: "每个想法单独省下多少：",
+    step: (from: string, to: string, fewer: string) => `${from} → ${to}：${fewer}`,
     fewerHidden: (times: string) => `隐藏层权值减为原来的 1/${times}`,
     fewerHead: (times: string) => `输出层权值减为原来的 1/${times}`,
     foreign:

@@ -45,12 +45,12 @@ function View(): JSX.Element {
       <DownstreamFigure />
       <p>
         <strong>{t.savedHead}</strong>
-        {t.colon}
+        {t.gap}
         {say(less.text, less.exactly)}
       </p>
       <p>
         <strong>{t.lostHead}</strong>
-        {t.colon}
+        {t.gap}
         {t.lost}
       </p>
       <p class="small quiet">{t.name}</p>

@@ -1,6 +1,7 @@
 // Pooling of a small picture, cell by cell: what the figures draw. Counts at the setting's own size are the
 // account's; nothing here runs over more than a few dozen cells.
 
+import { mapOf } from "../../filter";
 import { outputSize } from "../../geometry";
 
 export type Kind = "max" | "average";
@@ -73,10 +74,7 @@ export function shifted({ rows, columns, values }: Picture, down: number, right:
 
 /** The picture under a 3×3 kernel, padded with zeros; what is below zero becomes zero. */
 export function filtered(picture: Picture, kernel: readonly number[]): Picture {
-  const { rows, columns, values } = picture;
-  const moved = kernel.map((_, tap) => shifted(picture, 1 - Math.floor(tap / 3), 1 - (tap % 3)).values);
-  const sum = (cell: number) => kernel.reduce((total, weight, tap) => total + weight * moved[tap]![cell]!, 0);
-  return { rows, columns, values: values.map((_, cell) => Math.max(sum(cell), 0)) };
+  return { ...picture, values: mapOf(picture.values, picture.columns, kernel).map((value) => Math.max(value, 0)) };
 }
 
 export interface Change {

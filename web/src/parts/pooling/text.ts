@@ -99,14 +99,13 @@ export const text = words("pooling", {
 
     /** Between two sentences. */
     gap: " ",
-    colon: ": ",
-    savedHead: "Saved",
+    savedHead: "What was saved:",
     saved: (factor: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${factor} times fewer units: that much less memory and work, and that many times fewer weights in a dense layer.`,
     savedLittle: (share: string, exactly: boolean) =>
       `everything behind the pooling layer sees ${exactly ? "" : "about "}${share} fewer units: the same share of memory and work is saved, and of the weights of a dense layer.`,
     savedNothing: "nothing at this setting: there are as many pooled units as units.",
-    lostHead: "Given up",
+    lostHead: "What was given up:",
     lost: "where in its window something was, all but one number of each window, and, where the sizes do not divide, an edge.",
   },
   zh: {
@@ -197,8 +196,7 @@ export const text = words("pooling", {
       `条形图：${units} 个单元池化后剩 ${pooled} 个；后接的全连接层从 ${before} 个权值减到 ${after} 个。`,
 
     gap: "",
-    colon: "：",
-    savedHead: "省下了什么",
+    savedHead: "省下了什么：",
     saved: (factor: string, exactly: boolean) =>
       `池化层后面的层所接收的单元${exactly ? "只有" : "约为"}原来的 ${oneOf(factor)}：内存和计算量随之减少；若接全连接层，权值也减到同样的比例。`,
     savedLittle: (share: string, exactly: boolean) =>

@@ -1,8 +1,8 @@
 // A map of a trained network: its kernels in place, and what it makes of a digit.
 
+import { productsSum, under } from "../../filter";
 import { DEEPEST, SIDE, type Network } from "../../networks";
 import { tensor } from "../../tensors";
-import { productsSum, under } from "./sliding";
 
 export interface Placed {
   readonly share: number | "all";

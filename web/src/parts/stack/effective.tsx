@@ -43,7 +43,7 @@ function spreadOf(list: Parameters<typeof pathCounts>[0]): Spread {
   };
 }
 
-const BOTTOM = 58;
+const BOTTOM = 62;
 const TOP = 26;
 
 /** A step for each pixel; where pixels are finer than a third of a CSS pixel, the highest of a few. */
@@ -85,11 +85,11 @@ function Bell({ spread }: { spread: Spread }): JSX.Element {
             <text class="label" x={width / 2} y={16} text-anchor="middle">
               {t.pathsOf(short(largest))}
             </text>
-            <path class="stack-span core" d={span(middle[0], middle[1], tall - BOTTOM + 12)} />
+            <path class="stack-span core" d={span(middle[0], middle[1], tall - BOTTOM + 17)} />
             <text
               class="stack-span-name core"
               x={narrow ? x(middle[1]) + 8 : width / 2}
-              y={tall - BOTTOM + 16.5}
+              y={tall - BOTTOM + 21.5}
               text-anchor={narrow ? "start" : "middle"}
             >
               {t.core(exact(wide))}
@@ -138,7 +138,7 @@ function Heat({ spread }: { spread: Spread }): JSX.Element {
       title={t.heatTitle}
       description={t.heatDescription(exact(size), square, percent(area))}
       caption={t.heatCaption(square, percent(area))}
-      height={(width) => Math.min(width, 300)}
+      height={(width) => Math.min(width, 340)}
     >
       {(width, tall) => {
         const left = (width - tall) / 2;

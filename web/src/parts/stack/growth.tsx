@@ -118,7 +118,10 @@ export function Growth(): JSX.Element {
         <tbody>
           {ways.map(({ name, reach }) => (
             <tr key={name} class={`stack-way ${name}`}>
-              <th scope="row">{t.ways[name](stackText(layers.value))}</th>
+              <th scope="row">
+                <i class="stack-swatch" />
+                {t.ways[name](stackText(layers.value))}
+              </th>
               <td class="num">{counts(reach?.layers)}</td>
               <td class="num">{reach ? exact(reach.size) : "–"}</td>
               <td class="num">{reach ? exact(reach.weights) : "–"}</td>

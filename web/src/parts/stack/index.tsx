@@ -25,6 +25,7 @@ function Formula(): JSX.Element {
       </p>
       <p>
         {t.formulaFor}
+        {t.gap}
         <span class="stack-formula">
           1 + {terms.join(" + ")} = <b>{exact(fields.value[terms.length]!.size)}</b>
         </span>
@@ -33,16 +34,16 @@ function Formula(): JSX.Element {
   );
 }
 
-function Saved(): JSX.Element {
+function saved(): string {
   const t = text();
   const { pixels } = account.value;
   const reach = layersToSee(layers.value, side.value);
-  if (!reach) return <p>{t.savedNever}</p>;
+  if (!reach) return t.savedNever;
   const { layers: many, weights } = reach;
-  if (many === 0) return <p>{t.savedNothing}</p>;
-  if (weights === 0n) return <p>{t.savedPool}</p>;
-  if (weights >= pixels) return <p>{t.savedMore(exact(many), exact(weights), exact(pixels))}</p>;
-  return <p>{t.saved(exact(many), exact(weights), exact(pixels), times(pixels, weights))}</p>;
+  if (many === 0) return t.savedNothing;
+  if (weights === 0n) return t.savedPool;
+  if (weights >= pixels) return t.savedMore(exact(many), exact(weights), exact(pixels));
+  return t.saved(exact(many), exact(weights), exact(pixels), times(pixels, weights));
 }
 
 function View(): JSX.Element {
@@ -56,21 +57,30 @@ function View(): JSX.Element {
       <Editor />
       <p class="small quiet">
         {t.fieldNote}
+        {t.gap}
         {t.presetsNote}
       </p>
       <Formula />
       <p>{t.growthIntro(exact(side.value))}</p>
       <Growth />
       <p class="small quiet">{t.weightsNote}</p>
-      <h3 class="stack-head">{t.branchesHead}</h3>
+      <h3>{t.branchesHead}</h3>
       <p>{t.branchesIntro}</p>
       <Branching />
-      <h3 class="stack-head">{t.effectiveHead}</h3>
+      <h3>{t.effectiveHead}</h3>
       <p>{t.effectiveIntro}</p>
       <Effective />
       <p>{t.effectiveNote}</p>
-      <Saved />
-      <p>{t.lost}</p>
+      <p>
+        <strong>{t.savedHead}</strong>
+        {t.gap}
+        {saved()}
+      </p>
+      <p>
+        <strong>{t.lostHead}</strong>
+        {t.gap}
+        {t.lost}
+      </p>
     </>
   );
 }

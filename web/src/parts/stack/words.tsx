@@ -9,8 +9,8 @@ export const text = words("stack", {
   en: {
     title: "From local to global: layers on layers",
     intro:
-      "A unit that sees ten pixels by ten cannot tell a face from a wheel. But its output is again an image, and a second layer can look at a window of that. Each unit of the second layer sees several units of the first and, through them, more pixels. What a unit sees of the image in this way is its receptive field.",
-    presetsIntro: "Below are layers seen from the side: one row of pixels at the bottom, and over it one row of units for each layer. Choose a stack or build one.",
+      "A unit that sees ten pixels by ten cannot tell a face from a wheel. But the outputs of its layer are again an image, and a second layer can look at windows of that: its units see more pixels, through the units below. All the pixels that a unit sees in this way are its receptive field.",
+    presetsIntro: "Layers seen from the side: a row of pixels, and a row of units for each layer above it. Choose a stack, or build one below.",
     presets: {
       threes: "five 3×3",
       mixed: "3×3 with one pool",
@@ -62,7 +62,7 @@ export const text = words("stack", {
     ),
     formulaFor: "For this stack: ",
     growthIntro: (side: string) =>
-      `Without strides each 3×3 layer adds 2 pixels: growth by addition. Each stride of 2 doubles what all later layers add: growth by multiplication. How many layers are needed until a unit sees the image from edge to edge, ${side} ${side === "1" ? "pixel" : "pixels"}?`,
+      `Without strides each 3×3 layer adds 2 pixels. Each stride of 2 doubles what all later layers add. How many layers does a unit need to see all ${side} ${side === "1" ? "pixel" : "pixels"} from edge to edge?`,
     growthTitle: "How many layers until a unit sees the whole image",
     growthDescription: (side: string, ways: string) => `Width of the field after each layer, up to ${side} pixels. Layers needed: ${ways}.`,
     growthCaption: "Width of the field in pixels, on a logarithmic scale. A ring marks the first layer whose units see the whole image; it must also stand in the middle of it.",
@@ -86,7 +86,7 @@ export const text = words("stack", {
     ),
     branchesHead: "Branches",
     branchesIntro:
-      "Paths may part and meet again, as in Inception or in a residual block, where one of them carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. As long as the windows are centred, the short path’s field lies inside the long one’s, and the union is the long one’s.",
+      "Paths may part and meet again, as in Inception or in a residual block, where one path (a skip) carries the input past the layers unchanged. The unit where they meet sees what any of its paths sees: the union of their fields. Centred windows make that the widest one.",
     branchNames: { "3-3.skip": "3×3–3×3 and skip", "3-3.1": "3×3–3×3 and 1×1", "5.3": "5×5 and 3×3" },
     branchesTitle: "Two paths that meet",
     path: (windows: readonly number[]) => (windows.length ? windows.map(windowOf).join(" – ") : "skip"),
@@ -97,7 +97,7 @@ export const text = words("stack", {
     branchesCaption: (deep: number, short: number, both: number) =>
       `One path sees ${plural(deep, "pixel", "pixels")}, the other ${short}. Where they are added, the unit sees ${both}: the wider view, and beside it a short way to the narrow one.`,
     stream:
-      "With many such blocks in a row, every block doubles the number of routes. Only one of them goes through every deep path and has the widest field; most go deep about half of the time.",
+      "In a row of such blocks every block doubles the number of routes. Only one goes deep every time and has the widest field; most go deep about half of the time.",
     blocks: "blocks in a row",
     routesTitle: "All routes through the blocks",
     routesDescription: (blocks: number, routes: string, least: number, most: number) =>
@@ -109,8 +109,8 @@ export const text = words("stack", {
     effectiveHead: "Effective against theoretical",
     effectiveIntro: (
       <>
-        The field says which pixels can matter, not how much. From a pixel in the middle many paths lead up to the unit; from one at
-        the edge only a single one. Count them for the stack above: as many as a kernel of ones would give, applied layer by layer.
+        The field says which pixels can matter, not how much. Count the paths up to the unit, in the stack above: from a pixel in the
+        middle there are many, from one at the edge only one.
       </>
     ),
     rounds: "the stack, repeated",
@@ -138,14 +138,18 @@ export const text = words("stack", {
         of a maximum only one path passes. Training can widen the middle, but it starts out narrow.
       </>
     ),
+    /** Between two sentences. */
+    gap: " ",
+    savedHead: "What was saved:",
+    lostHead: "What was given up:",
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
-      `Saved: a unit that sees the whole image, for ${weights} weights in ${layers} layers instead of ${pixels} in one, ${factor} times fewer. A layer adds k² weights however large the image is.`,
-    savedNever: "Saved: with windows of 1 nothing ever widens; any larger window adds k² weights a layer however large the image is.",
-    savedPool: "Saved: everything, for pooling has no weights. But pooling alone only sums up; it looks for nothing.",
-    savedNothing: "Saved: nothing yet, for an image of one pixel is seen whole from the start. On larger images a layer adds k² weights.",
+      `a unit that sees the whole image, for ${weights} weights in ${layers} layers instead of ${pixels} in one, ${factor} times fewer. A layer adds k² weights however large the image is.`,
+    savedNever: "with windows of 1 nothing ever widens; any larger window adds k² weights a layer however large the image is.",
+    savedPool: "everything, for pooling has no weights. But pooling alone only sums up; it looks for nothing.",
+    savedNothing: "nothing yet, for an image of one pixel is seen whole from the start. On larger images a layer adds k² weights.",
     savedMore: (layers: string, weights: string, pixels: string) =>
-      `No saving on an image so small: ${weights} weights in ${layers} layers do what a dense unit does with ${pixels}. On larger images k² weights a layer stay k².`,
-    lost: "Given up: distant pixels meet only after many layers, each of which must pass the message on; pixels at the edge of a field count for little; and after strides and pooling the place of what was seen is known only to within a step.",
+      `nothing on an image so small: ${weights} weights in ${layers} layers do what a dense unit does with ${pixels}. On larger images k² weights a layer stay k².`,
+    lost: "distant pixels meet only after many layers, each of which must pass the message on; pixels at the edge of a field count for little; and after strides and pooling the place of what was seen is known only to within a step.",
   },
   zh: {
     title: "从局部到全局：一层叠一层",
@@ -273,6 +277,9 @@ export const text = words("stack", {
         如果所有权值都一样，路径数就是一个像素的影响力；如果各层卷积的权值是随机的，影响力平方的期望也按同样的钟形衰减（Luo、Li、Urtasun 与 Zemel，2016）。这里的池化按平均计；取最大值时只有一条路径通过。训练可以让中间那段变宽，但它起初总是窄的。
       </>
     ),
+    gap: "",
+    savedHead: "省下了什么：",
+    lostHead: "放弃了什么：",
     saved: (layers: string, weights: string, pixels: string, factor: string) =>
       `省下了什么：要让一个单元看到整幅图像，${layers} 层共 ${weights} 个权值就够了，不必用一层的 ${pixels} 个，只有后者的 ${oneOf(factor)}。图像再大，每加一层也只添 k² 个权值。`,
     savedNever: "省下了什么：什么也没省，窗口全是 1，感受野永远不会变宽；换成大于 1 的窗口，图像再大，每层也只添 k² 个权值。",
