@@ -82,13 +82,15 @@ export function Chart(): JSX.Element {
           const places = apart(weights.map((value) => x(value)), left + 10, right - 10);
           const powers = x.ticks().filter((tick) => Number.isInteger(Math.log10(tick)));
           const rows = y.ticks(5);
+          // So that numbers along the axis keep clear of one another.
+          const every = Math.ceil(86 / ((right - left) / Math.max(powers.length - 1, 1)));
           return (
             <>
               <path class="grid" d={rows.map((tick) => `M${left} ${Math.round(y(tick)) + 0.5}H${right}`).join("") + powers.map((tick) => `M${Math.round(x(tick)) + 0.5} ${MARGIN.top}V${bottom}`).join("")} />
               {rows.map((tick) => (
                 <text key={tick} class="label" x={left - 8} y={y(tick) + 4} text-anchor="end">{percent(tick, 0)}</text>
               ))}
-              {powers.map((tick) => (
+              {powers.filter((_, k) => (powers.length - 1 - k) % every === 0).map((tick) => (
                 <text key={tick} class="label" x={tick === powers.at(-1) ? right : x(tick)} y={bottom + 18} text-anchor={tick === powers.at(-1) ? "end" : "middle"}>{exact(tick)}</text>
               ))}
               <text class="label" x={left} y={16}>{t.accuracyAxis}</text>
@@ -106,7 +108,7 @@ export function Chart(): JSX.Element {
                   </g>
                 );
               })}
-              {labels(variants, places, (value) => y(value), named).map(({ network, x: at, y: on, anchor }) => (
+              {labels(variants, places, (value) => y(value), named, [left, left + widthOf(t.accuracyAxis), 0, 20]).map(({ network, x: at, y: on, anchor }) => (
                 <text key={network.name} class={`network-name network-${network.name}`} x={at} y={on} text-anchor={anchor}>{named(network)}</text>
               ))}
             </>
@@ -129,14 +131,16 @@ const LINE = 16;
 /** A text's width, roughly: Chinese letters are twice as wide. */
 const widthOf = (text: string) => [...text].reduce((sum, sign) => sum + (sign > "\u2e80" ? 1.8 : 1) * LETTER, 0);
 
+type Box = readonly [left: number, right: number, top: number, bottom: number];
+
 /** A name for each point, above or below its interval, where it hides no interval and no other name. */
-function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number, named: (network: Network) => string): Label[] {
+function labels(variants: readonly Network[], places: readonly number[], y: (value: number) => number, named: (network: Network) => string, axis: Box): Label[] {
   const [first, last] = [Math.min(...places), Math.max(...places)];
-  type Box = readonly [left: number, right: number, top: number, bottom: number];
   const taken: Box[] = variants.map((network, k) => {
     const [low, high] = reach(network);
     return [places[k]! - 6, places[k]! + 11, y(high), y(low)];
   });
+  taken.push(axis);
   const free = ([left, right, top, bottom]: Box) => !taken.some((box) => left < box[1] && right > box[0] && top < box[3] && bottom > box[2]);
   return variants.map((network, k) => {
     const place = places[k]!;
@@ -145,7 +149,7 @@ function labels(variants: readonly Network[], places: readonly number[], y: (val
     const wide = widthOf(named(network));
     const left = x - { start: 0, middle: wide / 2, end: wide }[anchor];
     const [low, high] = reach(network);
-    const candidates = [0, 1, 2].flatMap((far) => [y(high) - 8 - far * LINE, y(low) + 18 + far * LINE]);
+    const candidates = [0, 1, 2, 3].flatMap((far) => [y(high) - 8 - far * LINE, y(low) + 18 + far * LINE]);
     const boxAt = (base: number): Box => [left, left + wide, base - 12, base + 4];
     const base = candidates.find((candidate) => free(boxAt(candidate))) ?? candidates[0]!;
     taken.push(boxAt(base));

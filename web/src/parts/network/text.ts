@@ -22,6 +22,8 @@ export interface Comparison {
 }
 
 const aDigit = (digit: number) => `${digit === 8 ? "an" : "a"} ${digit}`;
+/** 3 × 3, on one line. */
+const square = (side: number) => `${side}\u00a0×\u00a0${side}`;
 const fold = ([before, after]: readonly [number, number]) => exact(Math.round(before / after));
 
 export const text = words("network", {
@@ -34,7 +36,7 @@ export const text = words("network", {
     padLabel: "Drawing pad. Arrow keys move the pen, the space bar puts it down and lifts it, Backspace takes back a stroke.",
     padHint: "Draw here with mouse, pen or finger",
     padKeys: "Keyboard: arrows move the pen, space puts it down and lifts it.",
-    padReal: (label: number, index: number) => `Draw right over it. This ${label}, test image ${index}, is only here to begin with: your first stroke takes its place.`,
+    padReal: (label: number, index: number) => `Draw right over it: your first stroke takes the place of this ${label} (test image ${index}).`,
     padEmpty: "The pad is empty.",
     padStrokes: (count: number) => `A drawing of ${count} ${count === 1 ? "stroke" : "strokes"}.`,
     padRealSaid: (label: number) => `A real test image, ${aDigit(label)}, which no network was trained on.`,
@@ -42,7 +44,7 @@ export const text = words("network", {
     penUp: "Pen up.",
     undo: "Undo",
     clear: "Clear",
-    real: "or take a real test digit (again: the next one)",
+    real: "or a real test digit (again: the next one)",
     realOne: (label: number) => `a real ${label}`,
     reduced: "What the networks see",
     bitmap: "32 × 32, black or white",
@@ -96,13 +98,13 @@ export const text = words("network", {
     apart: (pairs: readonly string[]) => `Intervals that do not overlap: ${pairs.join("; ")}. The others are not told apart by these images.`,
     pair: (one: string, other: string) => `${one} and ${other}`,
     paired: (seeds: number) =>
-      `The last column compares each network with the dense one of the same seed: the mean over ${seeds} seeds, and the least and the most. Where it runs from below 0 to above, the seed decides which of the two is ahead.`,
+      `“Points against dense” compares each network with the dense one of the same seed: the mean over ${seeds} seeds, then the least and the most. Where that runs from below 0 to above, the seed decides which of the two is ahead.`,
     savedHead: "What was saved:",
     saved: ({ hidden, params }: Comparison) =>
       `the hidden layer went from ${exact(hidden[0])} weights to ${exact(hidden[1])}, ${fold(hidden)} times fewer, and the whole network, after pooling, from ${exact(params[0])} numbers to ${exact(params[1])}, ${fold(params)} times fewer.`,
     lostHead: "What was given up:",
     lost: ({ kernel, pool, difference, more, images, overlap }: Comparison) =>
-      `no hidden unit sees more than ${kernel} × ${kernel} pixels, none may look for something of its own at its place, and a pooled unit no longer tells where in its ${pool} × ${pool} it saw it. The accuracy, against the dense network seed by seed: ${difference.mean} points on average, from ${difference.lowest} to ${difference.highest}; ${
+      `no hidden unit sees more than ${square(kernel)} pixels, none may look for something of its own at its place, and a pooled unit no longer tells where in its ${square(pool)} it saw it. The accuracy, against the dense network seed by seed: ${difference.mean} points on average, from ${difference.lowest} to ${difference.highest}; ${
         more === 0 ? `not one of ${images} images` : `about ${Math.abs(more)} ${more < 0 ? "fewer" : "more"} of ${images} images read rightly`
       }. ${
         overlap
@@ -135,7 +137,7 @@ export const text = words("network", {
     padLabel: "手写板。方向键移动笔，空格键落笔和提笔，退格键撤销一笔。",
     padHint: "用鼠标、触控笔或手指在这里写",
     padKeys: "键盘：方向键移动笔，空格键落笔、提笔。",
-    padReal: (label: number, index: number) => `直接在上面写就行。这个 ${label}（测试图像 ${index}）只是开场：一落笔，它就让位给你写的数字。`,
+    padReal: (label: number, index: number) => `直接在上面写：一落笔，这个 ${label}（测试图像 ${index}）就会让位。`,
     padEmpty: "手写板是空的。",
     padStrokes: (count: number) => `已写 ${count} 笔。`,
     padRealSaid: (label: number) => `一张真实的测试图像，数字 ${label}，五个网络训练时都没有用过它。`,
@@ -195,13 +197,13 @@ export const text = words("network", {
     apart: (pairs: readonly string[]) => `区间不重叠的有：${pairs.join("；")}。其余的，这些图像分不出高下。`,
     pair: (one: string, other: string) => `${one}与${other}`,
     paired: (seeds: number) =>
-      `最后一列是各网络与同一种子的全连接网络相比：${seeds} 个种子的平均，以及最低和最高。如果一头在 0 以下，一头在 0 以上，谁占先就要看种子了。`,
+      `“与全连接之差”是各网络与同一种子的全连接网络相比：先是 ${seeds} 个种子的平均，再是最低和最高。如果一头在 0 以下，一头在 0 以上，谁占先就要看种子了。`,
     savedHead: "省下了什么：",
     saved: ({ hidden, params }: Comparison) =>
       `隐藏层的权值从 ${exact(hidden[0])} 个减到 ${exact(hidden[1])} 个，约为原来的 1/${fold(hidden)}；加上池化，整个网络从 ${exact(params[0])} 个数减到 ${exact(params[1])} 个，约为原来的 1/${fold(params)}。`,
     lostHead: "放弃了什么：",
     lost: ({ kernel, pool, difference, more, images, overlap }: Comparison) =>
-      `隐藏单元最多只看 ${kernel} × ${kernel} 个像素，不能在自己的位置上找与众不同的东西，池化后的单元也说不清目标在 ${pool} × ${pool} 里的哪一格。准确率与同一种子的全连接网络相比，平均 ${difference.mean} 个百分点，从 ${difference.lowest} 到 ${difference.highest}；${
+      `隐藏单元最多只看 ${square(kernel)} 个像素，不能在自己的位置上找与众不同的东西，池化后的单元也说不清目标在 ${square(pool)} 里的哪一格。准确率与同一种子的全连接网络相比，平均 ${difference.mean} 个百分点，从 ${difference.lowest} 到 ${difference.highest}；${
         more === 0 ? `${images} 张图像里一张也不差` : `${images} 张图像里大约${more < 0 ? "少" : "多"}答对 ${Math.abs(more)} 张`
       }。${
         overlap

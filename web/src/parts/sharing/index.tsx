@@ -34,7 +34,8 @@ function Count(): JSX.Element {
 
 function View(): JSX.Element {
   const t = text();
-  const { units, connections, shared, weights } = account.value;
+  const { units, connections, shared, weights, kernels } = account.value;
+  const sharing = connections === weights ? "none" : kernels === 1n ? "all" : "some";
   const counts = { units: <Power value={units} />, connections: <Power value={connections} />, taps: short(shared) };
   return (
     <>
@@ -57,8 +58,8 @@ function View(): JSX.Element {
       <p>{t.matters}</p>
       <p>{t.movingIdea}</p>
       <Moving />
-      <p>{t.saved(<Power value={connections} />, <Power value={weights} />, <Factor />, connections === weights)}</p>
-      <p>{t.given}</p>
+      <p>{t.saved(<Power value={connections} />, <Power value={weights} />, <Factor />, sharing)}</p>
+      <p>{t.given(sharing)}</p>
     </>
   );
 }

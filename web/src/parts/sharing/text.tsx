@@ -7,6 +7,9 @@ import { chineseList, words } from "../../words";
 type Said = ComponentChildren;
 const by = (rows: number | string, columns = rows) => extent(rows, columns);
 
+/** Whether units share a kernel: none of them, groups of them, all. */
+type Sharing = "none" | "some" | "all";
+
 interface Counts {
   readonly units: Said;
   readonly connections: Said;
@@ -111,7 +114,7 @@ export const text = words("sharing", {
       "A unit with its own kernel can look for something else than its neighbour does: a curve in the top left corner, a bar in the middle. One kernel for all looks for one thing everywhere. Below are four networks that were trained alike on the digits and differ only in how many kernels the 64 units of each of their two maps have.",
     board: "The trained kernels, each in its place",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? `One kernel of ${by(3)} serves` : `${kernels} kernels of ${by(3)} (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what it answers: the sum, and a constant trained with the kernel (its bias), so that blank paper gives something too; nothing where that is below zero (ReLU, a common choice).`,
+      `${kernels === 1 ? `One kernel of ${by(3)} serves` : `${kernels} kernels of ${by(3)} (${weights} weights) serve`} all 64 units of a map. Orange taps add for ink, blue ones subtract; pale kernels are those that training made no use of. Point at a place, or use the arrow keys: left is what its unit sees, right what all units answer: the sum, and a constant trained with the kernel (its bias), so that blank paper gives something too; nothing where that is below zero (ReLU, a common choice).`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `Map ${map}: ${kernels === 1 ? "one trained kernel for all places" : `${kernels} trained kernels in their places`} on a board of 8 by 8 units. The unit in row ${row}, column ${column} answers ${value} to the digit ${digit}.`,
     boardFrame: "Choose a unit with the arrow keys",
@@ -155,24 +158,31 @@ export const text = words("sharing", {
     movedBy: (by: number) =>
       by === 0 ? "not moved" : `moved ${Math.abs(by) === 1 ? "one pixel" : `${Math.abs(by)} pixels`} to the ${by > 0 ? "right" : "left"}`,
 
-    saved: (from: Said, to: Said, factor: Said, nothing: boolean): Said => (
+    saved: (from: Said, to: Said, factor: Said, sharing: Sharing): Said => (
       <>
         <strong>What was saved:</strong>{" "}
-        {nothing ? (
+        {sharing === "none" ? (
           <>nothing yet: choose a way to share above.</>
         ) : (
           <>
-            {from} weights became {to}, {factor} times fewer. And the map moves along with what is in the image.
+            {from} weights became {to}, {factor} times fewer.
+            {sharing === "all" && " And the map moves along with what is in the image."}
           </>
         )}
       </>
     ),
-    given: (
+    given: (sharing: Sharing): Said => (
       <>
-        <strong>What was given up:</strong> units at different places can no longer look for different things. And no work is
-        saved: the connections are as many as before.
+        <strong>What was given up:</strong>{" "}
+        {
+          {
+            none: "nothing yet: each unit still looks for its own thing at its place.",
+            some: "units that share a kernel can no longer look for different things. And no work is saved: the connections are as many as before.",
+            all: "units at different places can no longer look for different things. And no work is saved: the connections are as many as before.",
+          }[sharing]
+        }
       </>
-    ) as Said,
+    ),
   },
   zh: {
     title: "权值共享：所有位置共用一个卷积核",
@@ -263,7 +273,7 @@ export const text = words("sharing", {
       "单元若有自己的核，就可以和旁边的单元各找各的：左上角找弯弧，正中间找横杠。全体共用一个核，就只能到处找同一样东西。下面四个网络在手写数字上用同样的方法训练，区别只在于：网络有两张输出图，每张图的 64 个单元共有几个核。",
     board: "训练出来的卷积核，各在其位",
     boardCaption: (kernels: number, weights: number): string =>
-      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，是训练没有用上的。指向一个位置，或用方向键选择：左边是这个单元看到的，右边是它的输出：乘积之和再加上与核一同训练的常数（偏置），所以白纸处也可能有输出；小于零时输出为零（ReLU，常见的做法）。`,
+      `${kernels === 1 ? `这张图的 64 个单元全用这一个 ${by(3)} 的核` : `这张图的 64 个单元用 ${kernels} 个 ${by(3)} 的核（${weights} 个权值）`}。橙色的权值遇到墨迹加分，蓝色的减分；颜色很淡的核，是训练没有用上的。指向一个位置，或用方向键选择：左边是这个单元看到的，右边是全部单元的输出：乘积之和再加上与核一同训练的常数（偏置），所以白纸处也可能有输出；小于零时输出为零（ReLU，常见的做法）。`,
     boardSaid: (map: number, kernels: number, digit: number, row: number, column: number, value: string) =>
       `第 ${map} 张输出图，${by(8)} 个单元，${kernels === 1 ? "所有位置共用一个训练好的卷积核" : `${kernels} 个训练好的卷积核各在其位`}。对数字 ${digit}，第 ${row} 行第 ${column} 列的单元输出 ${value}。`,
     boardFrame: "用方向键选择单元",
@@ -305,22 +315,30 @@ export const text = words("sharing", {
     right: "右移一个像素 →",
     movedBy: (by: number) => (by === 0 ? "没有移动" : `向${by > 0 ? "右" : "左"}移动了 ${Math.abs(by)} 个像素`),
 
-    saved: (from: Said, to: Said, factor: Said, nothing: boolean): Said => (
+    saved: (from: Said, to: Said, factor: Said, sharing: Sharing): Said => (
       <>
         <strong>省下了什么：</strong>
-        {nothing ? (
+        {sharing === "none" ? (
           <>还什么都没省，请在上面选一种共享方式。</>
         ) : (
           <>
-            权值从 {from} 个减到 {to} 个，只有原来的 1/{factor}。而且图像里的东西移动，输出图也跟着移动。
+            权值从 {from} 个减到 {to} 个，只有原来的 1/{factor}。
+            {sharing === "all" && "而且图像里的东西移动，输出图也跟着移动。"}
           </>
         )}
       </>
     ),
-    given: (
+    given: (sharing: Sharing): Said => (
       <>
-        <strong>放弃了什么：</strong>不同位置的单元不能再各找各的东西。计算量也没有减少：连接和原来一样多。
+        <strong>放弃了什么：</strong>
+        {
+          {
+            none: "还什么都没放弃：每个单元仍在自己的位置上各找各的东西。",
+            some: "共用一个核的单元不能再各找各的东西。计算量也没有减少：连接和原来一样多。",
+            all: "不同位置的单元不能再各找各的东西。计算量也没有减少：连接和原来一样多。",
+          }[sharing]
+        }
       </>
-    ) as Said,
+    ),
   },
 });

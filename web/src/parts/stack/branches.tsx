@@ -12,6 +12,8 @@ const ROW = 18;
 const GAP = 30;
 const TOP = 58;
 const BOTTOM = 34;
+/** A letter's width, roughly. */
+const LETTER = 7.6;
 
 interface Panel {
   readonly x: number;
@@ -74,6 +76,8 @@ function Meeting(): JSX.Element {
   const reach = Math.max(Math.abs(both.centre) + both.size / 2, 3.5);
   const many = 2 * Math.ceil(reach + 0.5) + 1;
   const most = Math.max(deep.length, short.length, 1);
+  /** A path's name, or only what it sees where there is no room for more. */
+  const nameFor = (name: string, size: number, room: number) => (name.length * LETTER > room ? t.fieldIs(size) : name);
   const windows = (path: readonly Layer[]) => t.path(path.map(({ window }) => window));
   return (
     <Figure
@@ -109,7 +113,7 @@ function Meeting(): JSX.Element {
                 <g key={name}>
                   <Path panel={panel} layers={layers} name={name} />
                   <text class={`stack-path-name ${name}`} x={centres[k]} y={bottom + ROW + 22} text-anchor="middle">
-                    {t.pathName(windows(layers), field.size, width >= 560)}
+                    {nameFor(t.pathName(windows(layers), field.size, width >= 560), field.size, wide + between)}
                   </text>
                 </g>
               );
