@@ -85,7 +85,7 @@ def explain(
         elif not common.quiet:
             from striate.report.explain_table import table
 
-            output.print(table(account))
+            output.print(table(account, output.width))
             if page is None:
                 output.print(f"\nThe page where one can play with it:\n  {command(setting)}")
             else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,32 +28,57 @@ class _Step:
     style: str = ""
 
 
-def table(account: ThreeIdeas) -> RenderableType:
-    """What `rich.console.Console.print` takes: a row a step, and below what the rows leave open."""
-    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    drawn.add_column("", overflow="fold")
-    drawn.add_column("weights", justify="right", no_wrap=True)
-    drawn.add_column("", no_wrap=True)
-    for name in ("float32", "to read", "smaller"):
-        drawn.add_column(name, justify="right", no_wrap=True)
+def table(account: ThreeIdeas, width: int = 80) -> RenderableType:
+    """What `rich.console.Console.print` takes: a row a step, and below what the rows leave open.
+
+    Columns that `width` characters have no room for are left out, from the last but one: a cut number is a wrong one.
+    """
     layer = _layer(account)
-    for step in (*layer, *_head(account)):
-        drawn.add_row(
-            step.name,
-            f"{step.weights:,}",
-            power_of_ten(step.weights),
-            size(weight_bytes(step.weights)),
-            duration(seconds_to_read(step.weights)),
-            "" if step.smaller is None else divided(step.smaller),
-            style=step.style,
-            end_section=step is layer[-1],
-        )
+    steps = (*layer, *_head(account))
+    rows = [
+        {
+            "": step.name,
+            "weights": f"{step.weights:,}",
+            "power": power_of_ten(step.weights),
+            "float32": size(weight_bytes(step.weights)),
+            "to read": duration(seconds_to_read(step.weights)),
+            "smaller": "" if step.smaller is None else divided(step.smaller),
+        }
+        for step in steps
+    ]
+    shown = _that_fit(rows, width)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for name in shown:
+        heading = "" if name == "power" else name
+        justify: JustifyMethod = "left" if heading == "" else "right"
+        drawn.add_column(heading, justify=justify, no_wrap=name != "", overflow="fold")
+    for step, row in zip(steps, rows, strict=True):
+        cells = [row[name] for name in shown]
+        drawn.add_row(*cells, style=step.style, end_section=step is layer[-1])
     notes = Table.grid(padding=(0, 2, 0, 0))
     notes.add_column(no_wrap=True, style="bold")
     notes.add_column()
     for label, text in _notes(account):
         notes.add_row(label, text)
     return Group(Text(_title(account), style="bold"), Text(""), drawn, Text(""), notes)
+
+
+def _that_fit(rows: Sequence[Mapping[str, str]], width: int) -> list[str]:
+    """The names of the columns that `width` characters have room for; the steps and their weights always stay.
+
+    >>> rows = [{"": "dense", "weights": "1,000", "power": "", "float32": "4 kB", "to read": "8 µs", "smaller": "÷10"}]
+    >>> _that_fit(rows, 80), _that_fit(rows, 30), _that_fit(rows, 10)
+    (['', 'weights', 'power', 'float32', 'to read', 'smaller'], ['', 'weights', 'float32', 'smaller'], ['', 'weights'])
+    """
+    wide = {
+        name: 1 + max(0 if name == "power" else len(name), *(len(row[name]) for row in rows))
+        for name in rows[0]
+    }
+    shown = list(wide)
+    for name in ("to read", "power", "float32", "smaller"):
+        if sum(wide[shown_name] for shown_name in shown) > width:
+            shown.remove(name)
+    return shown
 
 
 def _title(account: ThreeIdeas) -> str:

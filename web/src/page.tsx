@@ -1,6 +1,7 @@
 // The page around the parts: its head, the running account, the parts or the one that is embedded, its foot.
 
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { embedded } from "./address";
 import { Choice } from "./controls";
 import { Power } from "./numbers";
@@ -24,7 +25,7 @@ const text = words("page", {
     dense: "dense",
     local: "local",
     shared: "shared",
-    units: "pooled units",
+    units: "units after pooling",
     skip: "Skip to the story",
     foot: "Every number here is computed as you watch, by the formulas that striate’s Python uses. The same arithmetic in a terminal:",
     project: "striate makes networks that you have smaller with these three ideas.",
@@ -129,6 +130,9 @@ function Section({ number }: { number: number }): JSX.Element {
 
 export function Page(): JSX.Element {
   const t = text();
+  useEffect(() => {
+    document.title = t.title.replaceAll("\u200b", "");
+  });
   if (embedded) {
     return (
       <main class="embedded">

@@ -6,7 +6,12 @@ export function remembered(name: string): string | null {
 }
 
 export function remember(name: string, value: string): void {
-  storage()?.setItem(`striate.${name}`, value);
+  try {
+    storage()?.setItem(`striate.${name}`, value);
+  } catch (error) {
+    // A full storage forgets; what was chosen holds for as long as the page is open.
+    if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+  }
 }
 
 function storage(): Storage | undefined {

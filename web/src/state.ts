@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { accountOf } from "./account";
-import { kept, keptAs, oneOf } from "./address";
+import { kept, oneOf } from "./address";
 import { remember, remembered } from "./remembered";
 import { entries, mended, settingFrom, type Setting } from "./setting";
 
@@ -28,7 +28,12 @@ export const language = kept<Language>(
 
 export type Look = "auto" | "light" | "dark";
 const asLook = oneOf("auto", "light", "dark");
-export const look = keptAs<Look>("theme", asLook(remembered("theme") ?? "") ?? "auto", asLook);
+const lookRemembered: Look = asLook(remembered("theme") ?? "") ?? "auto";
+export const look = kept<Look>(
+  (all) => asLook(all.get("theme") ?? "") ?? lookRemembered,
+  // Said also where it is what this browser remembers: a link is for others too.
+  (value) => (value === "auto" && lookRemembered === "auto" ? [] : [["theme", value]]),
+);
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 

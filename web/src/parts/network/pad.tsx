@@ -1,5 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { useRef } from "preact/hooks";
 import { arrows, Figure } from "../../figure";
 import { DEEPEST, SIDE } from "../../networks";
 import type { Point } from "./reduce";
@@ -32,6 +33,7 @@ export function Pad(): JSX.Element {
   const pen = useSignal<Point>([0.5, 0.15]);
   const down = useSignal(false);
   const keyed = useSignal(false);
+  const finger = useRef<number>();
   const image = example.value;
   const drawn = strokes.value;
 
@@ -82,9 +84,11 @@ export function Pad(): JSX.Element {
             down.value = false;
             keyed.value = false;
             begin(pointsOf(event).at(-1)!);
+            finger.current = event.pointerId;
           },
           onPointerMove: (event) => {
-            if (event.currentTarget.hasPointerCapture(event.pointerId)) extend(pointsOf(event));
+            // One finger draws at a time: the one that came last.
+            if (event.pointerId === finger.current && event.currentTarget.hasPointerCapture(event.pointerId)) extend(pointsOf(event));
           },
         }}
         caption={image ? <span class="network-invite">{t.padReal(image.label, image.index)}</span> : said}

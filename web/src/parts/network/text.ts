@@ -126,7 +126,7 @@ export const text = words("network", {
     recipe: (epochs: number, batch: number, rate: string, decay: string, shift: string) =>
       `Recipe, the same for all five: AdamW, learning rate ${rate} at its highest, weight decay ${decay}, ${epochs} epochs, batches of ${batch}, images moved by up to ${shift} pixel${shift === "1" ? "" : "s"} each time they are seen.`,
     seeds: (count: number) =>
-      `${count} seeds for each. The networks in this page are those with the median validation score, not the best; their weights are rounded to 16 bits, and the accuracies are those of the rounded weights. The interval is for the number of images alone: the seeds answer the same images.`,
+      `${count} seeds for each. The networks in this page are those with the median validation score, not the best; their weights are rounded to 16 bits, and the accuracies are those of the rounded weights. The interval is for the number of images alone, the mean rounded to whole images: the seeds answer the same images.`,
   },
   zh: {
     title: "真实的网络：写一个数字",

@@ -65,7 +65,7 @@ export const text = words("stack", {
       `Without strides each 3×3 layer adds 2 pixels. Each stride of 2 doubles what all later layers add. How many layers does a unit need to see all ${side} ${side === "1" ? "pixel" : "pixels"} from edge to edge?`,
     growthTitle: "How many layers until a unit sees the whole image",
     growthDescription: (side: string, ways: string) => `Width of the field after each layer, up to ${side} pixels. Layers needed: ${ways}.`,
-    growthCaption: "Width of the field in pixels, on a logarithmic scale. A ring marks the first layer whose units see the whole image; it must also stand in the middle of it.",
+    growthCaption: "Width of the field in pixels, on a logarithmic scale. A ring marks the first layer with a unit, in the middle, that sees the whole image.",
     wholeImage: "the whole image",
     layersAxis: "layers",
     way: "stack",
@@ -77,7 +77,7 @@ export const text = words("stack", {
     },
     denseUnit: "one dense unit instead",
     never: "never",
-    weightsNote: "Weights of one channel in two dimensions: k² a convolution, none for pooling. The dense unit has one for every pixel.",
+    weightsNote: "Weights in two dimensions with a single map a layer, which says how weights grow, not what a useful network needs: k² a convolution (a layer with one sliding kernel, part 3), none for pooling. The dense unit has one for every pixel.",
     growthFormula: (side: string, many: string) => (
       <>
         In formulas: <i>n</i> layers of 3×3 see 1 + 2<i>n</i> pixels, so a width of {side} takes ({side} − 1) ÷ 2, rounded up: {many}. <i>m</i>{" "}
@@ -97,7 +97,7 @@ export const text = words("stack", {
     branchesCaption: (deep: number, short: number, both: number) =>
       `One path sees ${plural(deep, "pixel", "pixels")}, the other ${short}. Where they are added, the unit sees ${both}: the wider view, and beside it a short way to the narrow one.`,
     stream:
-      "In a row of such blocks every block doubles the number of routes. Only one goes deep every time and has the widest field; most go deep about half of the time.",
+      "In a row of such blocks every block doubles the number of routes. A route takes the deep path or the skip in each block. Only one is deep in all of them, and has the widest field; most are deep in about half of the blocks.",
     blocks: "blocks in a row",
     routesTitle: "All routes through the blocks",
     routesDescription: (blocks: number, routes: string, least: number, most: number) =>
