@@ -102,7 +102,7 @@ function Label({ square, index, view, onChoose }: { square: Square; index: numbe
     <g class={`dense-label ${square.idea}`} onClick={onChoose}>
       <rect class="dense-hit" x={x} y={view.height + LEADER} width={column} height={5 * LINE + 4} />
       <path class="dense-leader" d={`M${middle} ${view.height + LEADER - 2}L${target.toFixed(1)} ${view.y(0) + 3}`} />
-      <text class="dense-name" x={x} y={line(0)}>
+      <text class="dense-name" x={x} y={line(0) - 3}>
         {away ? "← " : ""}
         {t.names[square.idea]}
       </text>
