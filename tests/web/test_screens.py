@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from .conftest import BUILT, Open
 
 BASELINES = Path(__file__).with_name("baselines")
-#: figure, state, width of the window, dark
+#: figure, state, width of the window, dark; each in its part alone, without the strip that stays on top
 SCREENS = {
     "dense-1440": ("dense-squares", "dense-zoom=local", 1440, False),
     "local-360": ("local-drag", "size=64x48&kernel=5&local-unit=2x3", 360, False),
@@ -27,6 +27,7 @@ SCREENS = {
     "stack-1440": ("stack-cone", "stack=3-3-p2-3-3", 1440, True),
     "network-360": ("network-answers", "network-digit=7", 360, True),
 }
+PARTS = ("dense", "local", "sharing", "pooling", "stack", "network")
 #: Squares of so many pixels are averaged: text that is drawn a little differently does not count.
 COARSE = 8
 ALLOWED = 0.02
@@ -34,13 +35,18 @@ ALLOWED = 0.02
 #: The widths of a line in the three fonts of the page tell whether the fonts are the same.
 FONTS = """() => ["sans", "serif", "mono"].map((font) => {
     const line = document.createElement("span");
-    line.style.cssText = `position: absolute; font: 100px var(--${font})`;
+    line.style.cssText = `position: absolute; white-space: nowrap; font: 100px var(--${font})`;
     line.textContent = "Hamburgefonstiv 0123456789 ×÷→";
     document.body.append(line);
     const width = Math.round(line.getBoundingClientRect().width);
     line.remove();
     return width;
 })"""
+
+
+def alone(figure: str) -> str:
+    """The query that shows the part of a figure."""
+    return f"embed={PARTS.index(figure.split('-')[0]) + 1}"
 
 
 def shoot(page: Page, figure: str) -> bytes:
@@ -59,7 +65,7 @@ def coarse(picture: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize("name", SCREENS)
 def test_a_figure_looks_as_it_did(opened: Open, name: str, tmp_path: Path) -> None:
     figure, state, width, dark = SCREENS[name]
-    page = opened(f"lang=en&{state}", width=width, dark=dark)
+    page = opened(f"lang=en&{state}", query=alone(figure), width=width, dark=dark)
     if page.evaluate(FONTS) != json.loads((BASELINES / "fonts.json").read_text()):
         pytest.skip("the fonts here are not those that the baselines were made with")
     found = tmp_path / f"{name}.png"
@@ -81,7 +87,7 @@ def main() -> None:
                 color_scheme="dark" if dark else "light",
                 reduced_motion="reduce",
             )
-            page.goto(f"{BUILT.as_uri()}#lang=en&{state}")
+            page.goto(f"{BUILT.as_uri()}?{alone(figure)}#lang=en&{state}")
             page.wait_for_selector("section h2")
             (BASELINES / f"{name}.png").write_bytes(shoot(page, figure))
             (BASELINES / "fonts.json").write_text(json.dumps(page.evaluate(FONTS)) + "\n")

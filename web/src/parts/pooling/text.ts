@@ -202,7 +202,7 @@ export const text = words("pooling", {
     savedLittle: (share: string, exactly: boolean) =>
       `池化层后面的层所接收的单元${exactly ? "" : "约"}减少 ${share}：内存和计算量，以及后面全连接层的权值，也减少同样的比例。`,
     savedNothing: "按当前设置什么也没省：池化后的单元和原来一样多。",
-    lostHead: "放弃了什么",
+    lostHead: "放弃了什么：",
     lost: "特征在窗口里的确切位置；每个窗口除一个数以外的其余信息；边长不能整除时，还有边缘的单元。",
   },
 });
