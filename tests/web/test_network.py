@@ -185,6 +185,23 @@ def test_strokes_are_taken_back_and_cleared(opened: Open) -> None:
     assert caption(page, "network-pad") == "The pad is empty."
 
 
+def test_a_drawing_is_in_the_address(opened: Open) -> None:
+    page = opened(query="embed=6", width=1280)
+    draw(page, DRAWINGS["1"])
+    drawn = seen(page)
+    state = address(page, network_digit="none")
+    assert re.fullmatch("([0-9a-z]{4}){2,}", state["network-drawing"])
+    page.reload()
+    page.wait_for_selector("section h2")
+    assert seen(page) == drawn
+    check_answers(page, drawn)
+    again = "&".join(f"{name}={value}" for name, value in state.items())
+    assert seen(opened(again, query="embed=6", width=1280)) == drawn
+    # Nothing of it is left in the address once a test image is shown.
+    page.get_by_role("button", name="a real 7").click()
+    address(page, network_digit="7", network_drawing=None)
+
+
 def test_the_pen_moves_by_keys(opened: Open) -> None:
     page = opened("network-digit=none", query="embed=6", width=1280)
     frame(page, "network-pad").focus()

@@ -1,10 +1,11 @@
 // What part 6 has in hand: strokes, or a real test image, and what every network makes of it.
 
-import { computed, signal } from "@preact/signals";
-import { keptAs } from "../../address";
+import { computed } from "@preact/signals";
+import { kept, keptAs } from "../../address";
 import { networks, type Example } from "../../networks";
 import { answerOf, forward, softmax, type Answer } from "./forward";
 import { reduce, type Point, type Stroke } from "./reduce";
+import { onGrid, strokesFrom, strokesText } from "./strokes";
 
 const NONE = "none";
 
@@ -27,13 +28,18 @@ export function showDigit(label: number): void {
   digit.value = next === 1 ? String(label) : `${label}.${next}`;
 }
 
-export const strokes = signal<readonly Stroke[]>([]);
+/** The drawing, which the address has while it is what is shown. */
+export const strokes = kept<readonly Stroke[]>(
+  (all) => strokesFrom(all.get("network-drawing") ?? "") ?? [],
+  (drawn) => (digit.value === NONE && drawn.length ? [["network-drawing", strokesText(drawn)]] : []),
+);
 
 /** The test image shown, if it is not the drawing that is. */
 export const example = computed(() => (digit.value === NONE ? undefined : exampleOf(digit.value)));
 
 export function begin(point: Point): void {
-  strokes.value = example.peek() ? [[point]] : [...strokes.peek(), [point]];
+  const start = [onGrid(point)];
+  strokes.value = example.peek() ? [start] : [...strokes.peek(), start];
   digit.value = NONE;
 }
 
@@ -43,9 +49,9 @@ export function extend(points: readonly Point[]): void {
   const last = before[before.length - 1];
   if (!last) return;
   const longer = [...last];
-  for (const [x, y] of points) {
+  for (const [x, y] of points.map(onGrid)) {
     const [endX, endY] = longer[longer.length - 1]!;
-    if (Math.hypot(x - endX, y - endY) >= 0.008) longer.push([x, y]);
+    if (Math.hypot(x - endX, y - endY) >= 0.012) longer.push([x, y]);
   }
   if (longer.length > last.length) strokes.value = [...before.slice(0, -1), longer];
 }
