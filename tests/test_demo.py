@@ -63,7 +63,9 @@ def test_a_claim_that_does_not_hold_fails(
     result["shrunk"]["accuracy"] -= 0.5
     broken = [
         claim
-        for claim, holds in script.claims(result, article, {"accuracy": 0.0}, folder)
+        for claim, holds in script.claims(
+            result, article, {"accuracy": 0.0}, folder, folder / "three-ideas.html"
+        )
         if not holds
     ]
     assert len(broken) == 3
