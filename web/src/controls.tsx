@@ -25,34 +25,37 @@ export function NumberField(props: {
   const [typed, setTyped] = useState(String(value));
   const [mended, setMended] = useState(false);
   useEffect(() => setTyped(String(value)), [value]);
-  const take = () => {
-    const number = typed.trim() === "" ? NaN : Number(typed);
+  // What the field holds counts, not what was last drawn: the two differ for a moment after a key.
+  const take = (given: string) => {
+    const number = given.trim() === "" ? NaN : Number(given);
     const within = Math.min(Math.max(Math.round(number), low), high);
     setMended(within !== number);
     setTyped(String(Number.isFinite(number) ? within : value));
     if (Number.isFinite(number)) onChange(within);
   };
   return (
-    <label class="control">
-      <span>{label}</span>
-      <input
-        type="number"
-        inputMode="numeric"
-        min={low}
-        max={high}
-        value={typed}
-        onInput={(event) => {
-          setTyped(event.currentTarget.value);
-          setMended(false);
-        }}
-        onChange={take}
-      />
+    <div class="control">
+      <label>
+        <span>{label}</span>
+        <input
+          type="number"
+          inputMode="numeric"
+          min={low}
+          max={high}
+          value={typed}
+          onInput={(event) => {
+            setTyped(event.currentTarget.value);
+            setMended(false);
+          }}
+          onChange={(event) => take(event.currentTarget.value)}
+        />
+      </label>
       {mended && (
         <span class="mended" role="status">
           {t.range(exact(low), exact(high))}
         </span>
       )}
-    </label>
+    </div>
   );
 }
 
