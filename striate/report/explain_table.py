@@ -13,7 +13,7 @@ from rich.text import Text
 
 from striate.geometry import Setting, ThreeIdeas, seconds_to_read, three_ideas, weight_bytes
 from striate.geometry.three_ideas import CLASSES
-from striate.ledger.render.numbers import factor, short
+from striate.ledger.render.numbers import factor, power_of_ten, short
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _DAY = 86_400
@@ -149,16 +149,6 @@ def is_the_example(setting: Setting) -> bool:
         told.stride,
         told.padding,
     )
-
-
-def power_of_ten(count: int) -> str:
-    """How a count is written as a power of ten, where it is one from a million on.
-
-    >>> power_of_ten(10**12), power_of_ten(100), power_of_ten(2 * 10**6)
-    ('10^12', '', '')
-    """
-    digits = str(count)
-    return f"10^{len(digits) - 1}" if count >= 10**6 and digits.rstrip("0") == "1" else ""
 
 
 def divided(by: Fraction) -> str:

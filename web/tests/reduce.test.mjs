@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./load.mjs";
 
-const { BITMAP, SIDE, counted, reduce } = await load("parts/network/reduce.ts");
+const { BITMAP, counted, reduce } = await load("parts/network/reduce.ts");
+const { SIDE } = await load("networks.ts");
 
 const arc = (x, y, rx, ry, from, to, steps = 32) =>
   Array.from({ length: steps + 1 }, (_, k) => {

@@ -48,10 +48,18 @@ def power(value: int) -> str:
     >>> power(10**12), power(1234567)
     ('1,000,000,000,000 (10^12)', '1,234,567')
     """
+    raised = power_of_ten(value)
+    return f"{value:,} ({raised})" if raised else f"{value:,}"
+
+
+def power_of_ten(value: int) -> str:
+    """How a count is written as a power of ten, where it is one from a million on.
+
+    >>> power_of_ten(10**12), power_of_ten(100), power_of_ten(2 * 10**6)
+    ('10^12', '', '')
+    """
     digits = str(value)
-    if value >= 10**6 and digits.rstrip("0") == "1":
-        return f"{value:,} (10^{len(digits) - 1})"
-    return f"{value:,}"
+    return f"10^{len(digits) - 1}" if value >= 10**6 and digits.rstrip("0") == "1" else ""
 
 
 def shape(sizes: tuple[int, ...] | None) -> str:

@@ -2,12 +2,13 @@
 // normalisation of NIST): the ink's box is straightened and scaled into a bitmap of 32×32, its strokes are made as
 // thick as the set's, and the black pixels of every 4×4 block are counted.
 
+import { SIDE } from "../../networks";
+
 /** A place on the pad: right and down, of a square of side 1. */
 export type Point = readonly [x: number, y: number];
 export type Stroke = readonly Point[];
 
 export const BITMAP = 32;
-export const SIDE = 8;
 const BLOCK = BITMAP / SIDE;
 
 /** What web/train.py measured of the set: a digit fills the rows, and about 20 columns, 6 to 25. */

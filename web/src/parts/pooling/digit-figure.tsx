@@ -4,10 +4,11 @@ import type { ComponentChildren, JSX } from "preact";
 import { Choice, Controls } from "../../controls";
 import { Grid, Pixels } from "../../drawing";
 import { arrows, Figure } from "../../figure";
+import { SIDE } from "../../networks";
 import { percent } from "../../numbers";
 import { DIGITS } from "./digits";
 import { changeBetween, filtered, pooledOf, shifted, type Change, type Picture, type Pooled } from "./pool";
-import { digit, digitUnit, map, pool, shift, SIDE, type Map_, type Shift } from "./state";
+import { digit, digitUnit, map, pool, shift, type Map_, type Shift } from "./state";
 import { text } from "./text";
 import { fine } from "./window-figure";
 

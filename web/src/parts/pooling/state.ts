@@ -2,11 +2,9 @@
 
 import { computed } from "@preact/signals";
 import { keptAs, oneOf, wholeFrom } from "../../address";
+import { SIDE } from "../../networks";
 import { setting } from "../../state";
 import { DIGITS } from "./digits";
-
-/** The side of the largest picture that the figures pool. */
-export const SIDE = 8;
 
 export type Place = readonly [row: number, column: number];
 

@@ -5,10 +5,11 @@ import { useState } from "preact/hooks";
 import { Button } from "../../controls";
 import { Grid, kernelColour } from "../../drawing";
 import { arrows, Figure } from "../../figure";
+import { SIDE } from "../../networks";
 import { outputSize } from "../../geometry";
 import { shade } from "../../state";
 import { pooledOf, unseen, type Picture, type Pooled } from "./pool";
-import { pool, SIDE, STANDARD_TABLE, table, unit } from "./state";
+import { pool, STANDARD_TABLE, table, unit } from "./state";
 import { text } from "./text";
 
 /** The smallest table, from six a side, that the windows cover exactly and more than once; else the largest. */
