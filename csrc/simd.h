@@ -52,6 +52,24 @@ inline void copy_quad(const float* from, float* to, int64_t n) {
     _mm_storeu_ps(to, _mm_maskz_loadu_ps(static_cast<__mmask8>(first(n)), from));
 }
 
+// V windows of `length` floats in a row, each one float further than the one before.
+class Neighbours {
+public:
+    Neighbours(const float* from, int64_t length)
+        : low_(load(from)), high_(load(from + V, length - 1)), lanes_(first(length)) {}
+
+    // sum + factors * window I, in the lanes of the window alone.
+    template <int I>
+    Vec multiply_add(Vec factors, Vec sum) const {
+        const __m512i window = _mm512_alignr_epi32(_mm512_castps_si512(high_), _mm512_castps_si512(low_), I);
+        return _mm512_mask3_fmadd_ps(_mm512_castsi512_ps(window), factors, sum, lanes_);
+    }
+
+private:
+    Vec low_, high_;
+    __mmask16 lanes_;
+};
+
 // out[i] = the sum of the lanes of sums[i], for i < V. A tree of pairs, so that each shuffle serves many sums.
 inline Vec sums_of_lanes(const Vec* sums) {
     Vec quarters[4];
@@ -204,6 +222,26 @@ inline Vec load(const bfloat16* from, int64_t n) {
     for (int64_t i = 0; i < n; ++i) values[i] = from[i];
     return load(values);
 }
+
+#if !defined(__AVX512F__)
+
+// V windows of `length` floats in a row, each one float further than the one before.
+class Neighbours {
+public:
+    Neighbours(const float* from, int64_t length) : from_(from), length_(length) {}
+
+    // sum + factors * window I, in the lanes of the window alone.
+    template <int I>
+    Vec multiply_add(Vec factors, Vec sum) const {
+        return fma(load(from_ + I, length_), factors, sum);
+    }
+
+private:
+    const float* from_;
+    int64_t length_;
+};
+
+#endif
 
 }  // namespace
 }  // namespace striate
