@@ -55,19 +55,24 @@ inline void cover_rows(const Job& job, Int row, Int vectors) {
     for (; vector < vectors; ++vector) job.template block<R, 1>(row, vector);
 }
 
+// Blocks of some rows, no matter how many vectors: as few as will do, of about the same size, as a small one leaves
+// the multipliers waiting for its sums.
 template <class Job>
 inline void cover(const Job& job, Int rows, Int vectors) {
-    constexpr int most = kAccumulators, half = kAccumulators / 2;
+    constexpr int most = kAccumulators, half = kAccumulators / 2, third = kAccumulators / 3;
     Int row = 0;
-    if (vectors == 1)
-        for (; row + most <= rows; row += most) job.template block<most, 1>(row, 0);
-    for (; row + half <= rows; row += half) cover_rows<half>(job, row, vectors);
-    if constexpr (half > 8)
-        for (; row + 8 <= rows; row += 8) cover_rows<8>(job, row, vectors);
-    if constexpr (half > 4)
-        for (; row + 4 <= rows; row += 4) cover_rows<4>(job, row, vectors);
-    for (; row + 2 <= rows; row += 2) cover_rows<2>(job, row, vectors);
-    for (; row < rows; ++row) cover_rows<1>(job, row, vectors);
+    const auto left = [&] { return rows - row; };
+    if constexpr (most >= 24)
+        if (vectors == 1) {
+            for (; left() == most || left() >= most + third; row += most) job.template block<most, 1>(row, 0);
+            for (; left() >= 2 * third; row += 2 * third) job.template block<2 * third, 1>(row, 0);
+        }
+    for (; left() == half || left() >= half + third; row += half) cover_rows<half>(job, row, vectors);
+    for (; left() >= third; row += third) cover_rows<third>(job, row, vectors);
+    if constexpr (third > 4)
+        for (; left() >= 4; row += 4) cover_rows<4>(job, row, vectors);
+    for (; left() >= 2; row += 2) cover_rows<2>(job, row, vectors);
+    for (; left() > 0; ++row) cover_rows<1>(job, row, vectors);
 }
 
 // out[r] (+)= sum over k of a[r * a_row + k * a_step] * b[k * b_step + lanes], `columns` of them.

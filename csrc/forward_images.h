@@ -27,6 +27,7 @@ struct ImagesAtPosition {
     bool add;             // to what is in out, instead of starting from the bias
     Int rows;
     const float* next;    // the weights that are needed after these rows
+    bool fetches;         // the next weights: all channels are here, each row starts where the one before ends
 
     template <int R, int S>
     void block(Int row, Int vector) const {
@@ -38,10 +39,10 @@ struct ImagesAtPosition {
             for (int s = 0; s < S; ++s)
                 sums.at[r][s] = add ? load(start + r * out_row + s * V) : splat(bias_of(bias, kernel, output + row + r));
         }
-        // The next block's weights are fetched while this one's are used, a line a step, row by row: by itself the
-        // hardware follows so many rows at once only in part.
+        // The next block's weights are fetched while this one's are used, line by line as they lie in memory. With rows
+        // that go on elsewhere the hardware keeps up better by itself.
         const float* ahead = row + R < rows ? weight + (row + R) * weight_row : next;
-        int ahead_row = 0;
+        const Int lines = fetches ? ceil_div(R * taps, kLine * larger(1, inside_count)) : 0;
         const float* factors = weight + row * weight_row;
         const float* from = x + vector * V;
         for (Int c = 0; c < channels; ++c) {
@@ -49,14 +50,7 @@ struct ImagesAtPosition {
                 Vec values[S];
                 load_all<S>(values, from + inside[t].offset * width);
                 sums.multiply_add(factors + inside[t].tap, weight_row, values);
-                __builtin_prefetch(ahead, 0, 2);
-                if constexpr (R > 16) __builtin_prefetch(ahead + weight_row, 0, 2);
-                constexpr int lines = R > 16 ? 2 : 1;
-                ahead += lines * weight_row;
-                if ((ahead_row += lines) == R) {
-                    ahead_row = 0;
-                    ahead += kLine - R * weight_row;
-                }
+                for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
             }
             factors += taps;
             from += x_channel;
@@ -78,7 +72,7 @@ struct ImagesPlan {
 };
 
 inline ImagesPlan plan_images(const Problem& p, Int width) {
-    constexpr Int results = 48 << 10, windows = 48 << 10, rows = kAccumulators / 2;
+    constexpr Int results = 96 << 10, windows = 64 << 10, rows = kAccumulators / 2;
     const Windows& w = *p.windows;
     ImagesPlan plan;
     plan.width = width;
@@ -108,7 +102,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
     const Int kernel_floats = p.outputs * p.terms;
     const Int ahead = kernel_floats * larger(1, kFetchedAhead / kernel_floats);
     const Int results_floats = plan.outputs * plan.tile * width;
-    const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * p.terms) : 0);
+    const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * plan.channels * w.taps) : 0);
     const Int lanes_floats = p.channels * bands.inputs * width;
     float* lanes = scratch(lanes_floats + p.threads * private_floats);
     if (lanes == nullptr) return STRIATE_NO_MEMORY;
@@ -121,46 +115,48 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
             first = band.last;
             transpose_in(p, x, band.low, inputs, image, images, width, lanes);
             for_each(p.threads, tiles * p.groups * parts, [=, &p, &w, &plan](Int task, int worker) {
-                const Int tile = band.first + task / (p.groups * parts) * plan.tile, group = task / parts % p.groups;
-                const Int output = task % parts * plan.outputs;
+                // Tile after tile of the same outputs: what is written then lies side by side.
+                const Int tile = band.first + task % tiles * plan.tile, group = task / tiles / parts;
+                const Int output = task / tiles % parts * plan.outputs;
                 const Int outputs = smaller(plan.outputs, p.group_outputs - output);
                 const Int positions = smaller(plan.tile, band.last - tile);
                 float* results = lanes + lanes_floats + worker * private_floats;
+                float* widened = results + results_floats;
                 ImagesAtPosition job;
-                job.weight_row = p.terms;
                 job.x_channel = inputs * width;
                 job.width = width;
                 job.taps = w.taps;
                 job.bias = bias;
                 job.out_row = plan.tile * width;
-                for (Int position = tile; position < tile + positions;) {
-                    // Neighbours with the same kernel go through it together.
-                    Int end = position + 1;
-                    while (end < tile + positions && w.kernel[end] == w.kernel[position]) ++end;
-                    job.kernel = w.kernel[position];
-                    for (Int o = 0; o < outputs; o += rows) {
-                        const Int some = smaller(rows, outputs - o);
-                        job.output = group * p.group_outputs + output + o;
-                        const float* kernel = as_float(weight + (job.kernel * p.outputs + job.output) * p.terms,
-                                                       some * p.terms, results + results_floats);
-                        job.rows = some;
-                        for (Int c = 0; c < p.group_channels; c += plan.channels) {
-                            job.channels = smaller(plan.channels, p.group_channels - c);
-                            job.weight = kernel + c * w.taps;
-                            job.add = c > 0;
-                            job.next = c + plan.channels < p.group_channels ? job.weight + plan.channels * w.taps
-                                                                            : kernel + ahead;
+                job.fetches = !widen_rows && plan.channels == p.group_channels;
+                // All positions with some channels before the next ones: their windows overlap.
+                for (Int c = 0; c < p.group_channels; c += plan.channels) {
+                    job.channels = smaller(plan.channels, p.group_channels - c);
+                    job.add = c > 0;
+                    for (Int position = tile; position < tile + positions;) {
+                        // Neighbours with the same kernel go through it together.
+                        Int end = position + 1;
+                        while (end < tile + positions && w.kernel[end] == w.kernel[position]) ++end;
+                        job.kernel = w.kernel[position];
+                        for (Int o = 0; o < outputs; o += rows) {
+                            job.rows = smaller(rows, outputs - o);
+                            job.output = group * p.group_outputs + output + o;
+                            const W* kernel = weight + (job.kernel * p.outputs + job.output) * p.terms + c * w.taps;
+                            const Rows factors = as_float(kernel, p.terms, job.rows, job.channels * w.taps, widened);
+                            job.weight = factors.first;
+                            job.weight_row = factors.step;
+                            job.next = job.weight + ahead;
                             for (Int at = position; at < end; ++at) {
                                 const Pattern& pattern = w.patterns[w.pattern[at]];
                                 job.inside = pattern.taps;
                                 job.inside_count = pattern.tap_count;
                                 job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
                                 job.out = results + (o * plan.tile + at - tile) * width;
-                                cover(job, some, width / V);
+                                cover(job, job.rows, width / V);
                             }
                         }
+                        position = end;
                     }
-                    position = end;
                 }
                 for (Int o = 0; o < outputs; ++o) {
                     const Int channel = group * p.group_outputs + output + o;

@@ -81,9 +81,9 @@ int forward_positions(const Problem& p, const float* x, const W* weight, Bias bi
         gather_columns(p, x, group, stretches, count, width, panel);
         for (Int output = 0; output < p.group_outputs; output += rows) {
             const Int channel = group * p.group_outputs + output, some = smaller(rows, p.group_outputs - output);
-            const float* factors =
-                as_float(weight + (kernel * p.outputs + channel) * p.terms, some * p.terms, results + rows * width);
-            Product<true> job{factors, p.terms, 1, panel, width, p.terms, results, width, whole_vectors(columns), false, false};
+            const Rows factors = as_float(weight + (kernel * p.outputs + channel) * p.terms, p.terms, some, p.terms,
+                                          results + rows * width);
+            Product<true> job{factors.first, factors.step, 1, panel, width, p.terms, results, width, whole_vectors(columns), false, false};
             cover(job, some, ceil_div(columns, V));
             for (Int o = 0; o < some; ++o)
                 for (Int s = 0; s < count; ++s) {

@@ -6,10 +6,11 @@
 namespace striate {
 namespace {
 
-// How many images stand side by side in a transposed copy: all, or even parts of at most four vectors.
+// How many images stand side by side in a transposed copy: all, or even parts of at most so many.
 inline Int images_per_pass(Int images) {
+    constexpr Int most = 128;
     Int vectors = ceil_div(images, V);
-    return V * ceil_div(vectors, larger(1, ceil_div(vectors, 64 / V)));
+    return V * ceil_div(vectors, larger(1, ceil_div(vectors, most / V)));
 }
 
 // Copies with images as lanes are large: they are made of a band of the input at a time, for the positions that

@@ -6,14 +6,22 @@
 namespace striate {
 namespace {
 
-inline const float* as_float(const float* from, Int, float*) { return from; }
+// Rows of weights, `step` floats from one to the next.
+struct Rows {
+    const float* first;
+    Int step;
+};
 
-// bfloat16 weights that meet many images are widened once, into `to`.
-inline const float* as_float(const bfloat16* from, Int count, float* to) {
-    Int i = 0;
-    for (; i + V <= count; i += V) store(to + i, load(from + i));
-    for (; i < count; ++i) to[i] = widen(from[i]);
-    return to;
+inline Rows as_float(const float* from, Int step, Int, Int, float*) { return {from, step}; }
+
+// bfloat16 weights that meet many images are widened once, into `to`: `count` of each row.
+inline Rows as_float(const bfloat16* from, Int step, Int rows, Int count, float* to) {
+    for (Int r = 0; r < rows; ++r, from += step) {
+        Int i = 0;
+        for (; i + V <= count; i += V) store(to + r * count + i, load(from + i));
+        for (; i < count; ++i) to[r * count + i] = widen(from[i]);
+    }
+    return {to, count};
 }
 
 inline float bias_of(const Bias& bias, Int kernel, Int output) {
