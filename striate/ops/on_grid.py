@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from striate.geometry import LocalGrid, kernel_of_position, tap_sources
-from striate.ops import cpu
+from striate.ops import cpu, results
 from striate.ops.tables import WindowTables
 
 
@@ -52,7 +52,7 @@ def _made(grid: LocalGrid) -> cpu.Windows:
 
 def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor:
     """(N, O, *output sizes) of the input's type, from (N, C, *sizes), the weight and the bias."""
-    out = torch.empty(local_shape(input.shape, weight.shape, layer), dtype=torch.float32)
+    out = results.empty(local_shape(input.shape, weight.shape, layer))
     cpu.forward(
         windows(layer.grid),
         _plain(input.to(torch.float32)),
@@ -66,7 +66,7 @@ def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> T
 
 def input_gradient(gradient: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     """(N, C, *sizes): the gradient of the input of `local` from that of its output, (N, O, *output sizes)."""
-    out = torch.empty(input_shape(gradient.shape, weight.shape, layer), dtype=torch.float32)
+    out = results.empty(input_shape(gradient.shape, weight.shape, layer))
     tables = windows(layer.grid)
     cpu.input_gradient(tables, _plain(gradient), _plain(weight), out, groups=layer.groups)
     return out
@@ -74,7 +74,7 @@ def input_gradient(gradient: Tensor, weight: Tensor, layer: Layer) -> Tensor:
 
 def weight_gradient(gradient: Tensor, input: Tensor, layer: Layer) -> Tensor:
     """(*blocks, O, C/groups, *kernel): the gradient of the weight of `local`."""
-    out = torch.empty(weight_shape(gradient.shape, input.shape, layer), dtype=torch.float32)
+    out = results.empty(weight_shape(gradient.shape, input.shape, layer))
     tables = windows(layer.grid)
     cpu.weight_gradient(tables, _plain(gradient), _plain(input), out, groups=layer.groups)
     return out

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import has_torch_function
 
-from striate.ops import cpu
+from striate.ops import cpu, results
 from striate.ops.backend import OVERRIDE, choose
 from striate.ops.on_grid import SMALL, Layer, local_shape, windows
 
@@ -55,7 +55,7 @@ def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> T
     if found is None:
         return None
     forward, shape = found
-    out = torch.empty(shape, dtype=torch.float32)
+    out = results.empty(shape)
     forward(input, weight, bias, out)
     return out
 
