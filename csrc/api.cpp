@@ -23,7 +23,7 @@ struct striate_windows {
     striate::Windows view;
     std::vector<int32_t> base, pattern, kernel, members, first, later;
     std::vector<Run> runs;
-    std::vector<Tap> inside;
+    std::vector<Tap> inside, pairs;
     std::vector<Pattern> patterns;
 };
 
@@ -59,6 +59,15 @@ void compress(const int32_t* offsets, Int taps, striate_windows& made, Pattern& 
     pattern.tap_count = static_cast<int32_t>(made.inside.size() - first_tap);
     if (pattern.tap_count == 0) pattern.low = 0;
     pattern.run_length = pattern.run_count > 0 ? made.runs[first_run].length : 0;
+    const std::size_t first_pair = made.pairs.size();
+    for (std::size_t r = first_run; r < made.runs.size(); ++r)
+        for (int32_t i = 0; i + 2 <= made.runs[r].length; i += 2)
+            made.pairs.push_back({made.runs[r].tap + i, made.runs[r].offset + i});
+    pattern.pair_count = static_cast<int32_t>(made.pairs.size() - first_pair);
+    for (std::size_t r = first_run; r < made.runs.size(); ++r)
+        if (const int32_t last = made.runs[r].length - 1; last % 2 == 0)
+            made.pairs.push_back({made.runs[r].tap + last, made.runs[r].offset + last});
+    pattern.single_count = static_cast<int32_t>(made.pairs.size() - first_pair) - pattern.pair_count;
     for (std::size_t r = first_run; r < made.runs.size(); ++r)
         if (made.runs[r].length != pattern.run_length) pattern.run_length = 0;
 }
@@ -100,12 +109,14 @@ int make_windows(Int inputs, Int positions, Int kernels, Int taps, Int patterns,
     }
     // The vectors have stopped growing: now there are addresses.
     const Run* run = made.runs.data();
-    const Tap* tap = made.inside.data();
+    const Tap *tap = made.inside.data(), *pair = made.pairs.data();
     for (Pattern& row : made.patterns) {
         row.runs = run;
         row.taps = tap;
+        row.pairs = pair;
         run += row.run_count;
         tap += row.tap_count;
+        pair += row.pair_count + row.single_count;
     }
     striate::Windows& w = made.view;
     w.inputs = inputs;

@@ -15,6 +15,24 @@ inline Int larger(Int a, Int b) { return a > b ? a : b; }
 inline Int ceil_div(Int a, Int b) { return (a + b - 1) / b; }
 inline Int whole_vectors(Int n) { return ceil_div(n, V) * V; }
 
+// How a step of a sum uses a row's factor: one for all lanes.
+struct OneFactor {
+    static Vec factor(const float* from) { return splat(*from); }
+    static Vec multiply_add(Vec factor, Vec value, Vec sum) { return fma(factor, value, sum); }
+};
+
+// Two factors that lie side by side, for the even lanes and for the odd ones.
+struct TwoFactors {
+    static Vec factor(const float* from) { return splat_pair(from); }
+    static Vec multiply_add(Vec factor, Vec value, Vec sum) { return fma(factor, value, sum); }
+};
+
+// One for the even lanes; the odd ones stay as they are.
+struct EvenFactor {
+    static Vec factor(const float* from) { return splat(*from); }
+    static Vec multiply_add(Vec factor, Vec value, Vec sum) { return fma_even(factor, value, sum); }
+};
+
 template <int R, int S>
 struct Sums {
     Vec at[R][S];
@@ -27,14 +45,15 @@ struct Sums {
     }
 
     // at[r][s] += a[r * row] * b[s]
+    template <class Step = OneFactor>
     void multiply_add(const float* a, Int row, const Vec* b) {
         const float* four = a;  // a pointer for each four rows: few enough for the general registers
 #pragma GCC unroll 24
         for (int r = 0; r < R; ++r) {
             if (r > 0 && r % 4 == 0) four += 4 * row;
-            Vec factor = splat(four[(r % 4) * row]);
+            const Vec factor = Step::factor(four + (r % 4) * row);
 #pragma GCC unroll 4
-            for (int s = 0; s < S; ++s) at[r][s] = fma(factor, b[s], at[r][s]);
+            for (int s = 0; s < S; ++s) at[r][s] = Step::multiply_add(factor, b[s], at[r][s]);
         }
     }
 };

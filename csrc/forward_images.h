@@ -1,6 +1,8 @@
 // y with images as lanes: rows of outputs times vectors of images, a weight broadcast to all of them.
 #pragma once
 
+#include <type_traits>
+
 #include "lanes.h"
 #include "operands.h"
 
@@ -11,15 +13,16 @@ constexpr Int kLine = 16;  // floats of a cache line
 // About how many floats ahead small kernels are fetched: one is used up before the next has come from memory.
 constexpr Int kFetchedAhead = 2000;
 
-// Outputs of one position: rows are outputs, lanes are images (of x transposed to channel, position, image).
+// Outputs of one position: rows are outputs, lanes are images (of x transposed to channel, position, image). With few
+// images each has two lanes: two taps that lie side by side are then one step, and the sums of both lanes its result.
+template <bool kPaired>
 struct ImagesAtPosition {
     const float* weight;  // the first output's row
     Int weight_row;       // channels * taps
     const float* x;       // the group's first channel at the base of the position
     Int channels, x_channel, width;
     Int taps;             // of the whole kernel
-    const Tap* inside;
-    int inside_count;
+    const Pattern* pattern;
     Bias bias;
     Int kernel, output;
     float* out;
@@ -35,21 +38,34 @@ struct ImagesAtPosition {
         const float* start = out + row * out_row + vector * V;
 #pragma GCC unroll 24
         for (int r = 0; r < R; ++r) {
+            const Vec offset = splat(bias_of(bias, kernel, output + row + r));
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s)
-                sums.at[r][s] = add ? load(start + r * out_row + s * V) : splat(bias_of(bias, kernel, output + row + r));
+                sums.at[r][s] = add ? load(start + r * out_row + s * V) : kPaired ? even(offset) : offset;
         }
         // The next block's weights are fetched while this one's are used, line by line as they lie in memory. With rows
         // that go on elsewhere the hardware keeps up better by itself.
         const float* ahead = row + R < rows ? weight + (row + R) * weight_row : next;
-        const Int lines = fetches ? ceil_div(R * taps, kLine * larger(1, inside_count)) : 0;
+        const Tap* inside = kPaired ? pattern->pairs : pattern->taps;
+        const int pairs = kPaired ? pattern->pair_count : 0;
+        const int steps = kPaired ? pairs + pattern->single_count : pattern->tap_count;
+        const Int lines = fetches ? ceil_div(R * taps, kLine * larger(1, steps)) : 0;
         const float* factors = weight + row * weight_row;
         const float* from = x + vector * V;
         for (Int c = 0; c < channels; ++c) {
-            for (int t = 0; t < inside_count; ++t) {
+            int t = 0;
+            if constexpr (kPaired)
+                for (; t < pairs; ++t) {
+                    Vec values[S];
+                    load_all<S>(values, from + inside[t].offset * width);
+                    sums.template multiply_add<TwoFactors>(factors + inside[t].tap, weight_row, values);
+                    for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+                }
+            for (; t < steps; ++t) {
                 Vec values[S];
                 load_all<S>(values, from + inside[t].offset * width);
-                sums.multiply_add(factors + inside[t].tap, weight_row, values);
+                sums.template multiply_add<std::conditional_t<kPaired, EvenFactor, OneFactor>>(factors + inside[t].tap,
+                                                                                                weight_row, values);
                 for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
             }
             factors += taps;
@@ -62,6 +78,12 @@ struct ImagesAtPosition {
             for (int s = 0; s < S; ++s) store(to + r * out_row + s * V, sums.at[r][s]);
     }
 };
+
+// Whether images are so few that each has two lanes, and taps lie side by side.
+inline bool pairs_taps(const Problem& p) {
+    const Windows& w = *p.windows;
+    return 2 * p.images <= V && 2 * static_cast<double>(w.taps) >= 3 * w.runs_per_position;
+}
 
 // How the outputs of a pass over some images are cut into tasks.
 struct ImagesPlan {
@@ -90,7 +112,7 @@ inline ImagesPlan plan_images(const Problem& p, Int width) {
     return plan;
 }
 
-template <class W>
+template <bool kPaired, class W>
 int forward_images(const Problem& p, const float* x, const W* weight, Bias bias, float* y) {
     const Windows& w = *p.windows;
     const Bands bands = plan_bands<Keep::read>(p);
@@ -113,7 +135,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
             const Band band = bands.next<Keep::read>(w, first, 0);
             const Int inputs = band.high - band.low, tiles = ceil_div(band.last - band.first, plan.tile);
             first = band.last;
-            transpose_in(p, x, band.low, inputs, image, images, width, lanes);
+            transpose_in(p, x, band.low, inputs, image, images, width, kPaired, lanes);
             for_each(p.threads, tiles * p.groups * parts, [=, &p, &w, &plan](Int task, int worker) {
                 // Tile after tile of the same outputs: what is written then lies side by side.
                 const Int tile = band.first + task % tiles * plan.tile, group = task / tiles / parts;
@@ -122,7 +144,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                 const Int positions = smaller(plan.tile, band.last - tile);
                 float* results = lanes + lanes_floats + worker * private_floats;
                 float* widened = results + results_floats;
-                ImagesAtPosition job;
+                ImagesAtPosition<kPaired> job;
                 job.x_channel = inputs * width;
                 job.width = width;
                 job.taps = w.taps;
@@ -147,9 +169,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                             job.weight_row = factors.step;
                             job.next = job.weight + ahead;
                             for (Int at = position; at < end; ++at) {
-                                const Pattern& pattern = w.patterns[w.pattern[at]];
-                                job.inside = pattern.taps;
-                                job.inside_count = pattern.tap_count;
+                                job.pattern = w.patterns + w.pattern[at];
                                 job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
                                 job.out = results + (o * plan.tile + at - tile) * width;
                                 cover(job, job.rows, width / V);
@@ -160,14 +180,23 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                 }
                 for (Int o = 0; o < outputs; ++o) {
                     const Int channel = group * p.group_outputs + output + o;
-                    lanes_to_images(results + o * plan.tile * width, width, images, positions,
-                                    y + (image * p.outputs + channel) * w.positions + tile, p.outputs * w.positions,
-                                    p.images * p.outputs * w.positions > kStreamed);
+                    const float* from = results + o * plan.tile * width;
+                    float* to = y + (image * p.outputs + channel) * w.positions + tile;
+                    if constexpr (kPaired)
+                        pairs_to_images(from, images, positions, to, p.outputs * w.positions);
+                    else
+                        lanes_to_images(from, width, images, positions, to, p.outputs * w.positions,
+                                        p.images * p.outputs * w.positions > kStreamed);
                 }
             });
         }
     }
     return STRIATE_OK;
+}
+
+template <class W>
+int forward_images(const Problem& p, const float* x, const W* weight, Bias bias, float* y) {
+    return pairs_taps(p) ? forward_images<true>(p, x, weight, bias, y) : forward_images<false>(p, x, weight, bias, y);
 }
 
 }  // namespace

@@ -97,13 +97,19 @@ inline Bands plan_bands(const Problem& p) {
 constexpr Int kStretch = 2048;  // positions that one task transposes
 
 // Inputs [low, low + inputs) of x (N, C, L) -> lanes (C, inputs, width), for the images from `image` on.
+// `paired`: as images_to_pairs.
 inline void transpose_in(const Problem& p, const float* x, Int low, Int inputs, Int image, Int images, Int width,
-                         float* lanes) {
+                         bool paired, float* lanes) {
     const Int stretches = ceil_div(inputs, kStretch), channels = p.channels, all = p.windows->inputs;
     for_each(p.threads, channels * stretches, [=](Int task, int) {
         const Int channel = task / stretches, start = task % stretches * kStretch;
-        images_to_lanes(x + (image * channels + channel) * all + low + start, channels * all, images,
-                        smaller(kStretch, inputs - start), lanes + (channel * inputs + start) * width, width);
+        const Int positions = smaller(kStretch, inputs - start);
+        const float* from = x + (image * channels + channel) * all + low + start;
+        float* to = lanes + (channel * inputs + start) * width;
+        if (paired)
+            images_to_pairs(from, channels * all, images, positions, inputs - start, to);
+        else
+            images_to_lanes(from, channels * all, images, positions, to, width);
     });
 }
 

@@ -37,6 +37,20 @@ inline void images_to_lanes(const float* from, Int image, Int images, Int positi
     }
 }
 
+// As images_to_lanes for at most V / 2 images: lanes 2 * i and 2 * i + 1 are image i at j and at j + 1, or zero where
+// j + 1 is not below `readable`.
+inline void images_to_pairs(const float* from, Int image, Int images, Int positions, Int readable, float* to) {
+    for (Int j = 0; j < positions; j += V - 1) {
+        const Int columns = smaller(V, readable - j);
+        Vec tile[V];
+        for (int r = 0; r < V; ++r)
+            tile[r] = r < images ? load(from + r * image + j, columns) : zero();
+        transpose(tile);
+        for (int c = 0; c < V - 1; ++c)
+            if (j + c < positions) store(to + (j + c) * V, interleave(tile[c], tile[c + 1]));
+    }
+}
+
 // Results that are larger than this do not stay in a second cache until they are read; written past the caches, their
 // lines need not be read first.
 constexpr Int kStreamed = 1 << 20;
@@ -84,6 +98,17 @@ inline void lanes_to_images(const float* from, Int from_row, Int images, Int pos
                     store(to + (i + c) * image + j, tile[c]);
             }
         }
+    }
+}
+
+// The way back: to[i * image + j] = from[j * V + 2 * i] + from[j * V + 2 * i + 1].
+inline void pairs_to_images(const float* from, Int images, Int positions, float* to, Int image) {
+    for (Int j = 0; j < positions; j += V) {
+        const Int rows = smaller(V, positions - j);
+        Vec tile[V];
+        for (int r = 0; r < V; ++r) tile[r] = r < rows ? load(from + (j + r) * V) : zero();
+        transpose(tile);
+        for (Int i = 0; i < images; ++i) store(to + i * image + j, add(tile[2 * i], tile[2 * i + 1]), rows);
     }
 }
 

@@ -26,6 +26,8 @@ struct Pattern {
     int32_t run_count;
     const Tap* taps;
     int32_t tap_count;
+    const Tap* pairs;    // the first of two taps side by side, pair_count of them; then single_count that are left over
+    int32_t pair_count, single_count;
     int32_t run_length;  // of every run, or 0 where they differ
     int32_t low, high;  // its taps read inputs in [low, high), from the base
 };

@@ -43,6 +43,23 @@ inline void fence() { _mm_sfence(); }
 inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 
+// Lanes in pairs, of two floats that lie side by side.
+inline Vec splat_pair(const float* from) {
+    double both;
+    std::memcpy(&both, from, sizeof both);
+    return _mm512_castpd_ps(_mm512_set1_pd(both));
+}
+constexpr __mmask16 kEven = 0x5555;
+// `a` in the even lanes, zero in the others.
+inline Vec even(Vec a) { return _mm512_maskz_mov_ps(kEven, a); }
+// As fma in the even lanes; c in the others.
+inline Vec fma_even(Vec a, Vec b, Vec c) { return _mm512_mask3_fmadd_ps(a, b, c, kEven); }
+// a[0], b[0], a[1], b[1] and so on, from the lower halves.
+inline Vec interleave(Vec a, Vec b) {
+    const __m512i order = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutex2var_ps(a, order, b);
+}
+
 inline Vec load(const bfloat16* from) {
     __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -135,6 +152,17 @@ inline void fence() {}
 inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
 inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 
+inline Vec splat_pair(const float* from) {
+    double both;
+    std::memcpy(&both, from, sizeof both);
+    return _mm256_castpd_ps(_mm256_set1_pd(both));
+}
+inline Vec even(Vec a) { return _mm256_blend_ps(a, _mm256_setzero_ps(), 0xaa); }
+inline Vec fma_even(Vec a, Vec b, Vec c) { return _mm256_blend_ps(fma(a, b, c), c, 0xaa); }
+inline Vec interleave(Vec a, Vec b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+
 inline Vec load(const bfloat16* from) {
     __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
@@ -199,6 +227,10 @@ inline void stream(float* to, Vec value) { store(to, value); }
 inline void fence() {}
 inline Vec add(Vec a, Vec b) { return a + b; }
 inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
+inline Vec splat_pair(const float* from) { return Vec{from[0], from[1], from[0], from[1]}; }
+inline Vec even(Vec a) { return Vec{a[0], 0, a[2], 0}; }
+inline Vec fma_even(Vec a, Vec b, Vec c) { return Vec{a[0] * b[0] + c[0], c[1], a[2] * b[2] + c[2], c[3]}; }
+inline Vec interleave(Vec a, Vec b) { return Vec{a[0], b[0], a[1], b[1]}; }
 inline Vec load(const bfloat16* from) { return Vec{widen(from[0]), widen(from[1]), widen(from[2]), widen(from[3])}; }
 inline Vec sums_of_lanes(const Vec* s) {
     Vec out;
