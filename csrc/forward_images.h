@@ -104,9 +104,17 @@ inline ImagesPlan plan_images(const Problem& p, Int width) {
     plan.outputs = smaller(p.group_outputs, plan.outputs);
     plan.tile = smaller(64, larger(4, results / (plan.outputs * plan.width)));
     if (plan.tile > V) plan.tile = plan.tile / V * V;
+    const Int parts = ceil_div(p.group_outputs, plan.outputs) * p.groups, threads = p.threads;
+    // Too few tasks for threads that do not start at the same time, or some left to do their last one alone.
+    const auto uneven = [&] {
+        const Int tiles = ceil_div(w.positions, plan.tile), others = tiles * parts - 1;
+        const Int last = w.positions - (tiles - 1) * plan.tile;
+        const Int longest = larger(ceil_div(others, threads) * plan.tile, others / threads * plan.tile + last);
+        return tiles * parts < 4 * threads || 16 * longest * threads > 17 * w.positions * parts;
+    };
+    while (uneven() && plan.tile > 4) plan.tile = plan.tile > V ? plan.tile - V : plan.tile / 2;
     const auto tasks = [&] { return ceil_div(w.positions, plan.tile) * p.groups * ceil_div(p.group_outputs, plan.outputs); };
-    while (tasks() < 8 && plan.tile > 4) plan.tile /= 2;
-    while (tasks() < 8 && plan.outputs > rows) plan.outputs = rows * ceil_div(plan.outputs, 2 * rows);
+    while (tasks() < 4 * threads && plan.outputs > rows) plan.outputs = rows * ceil_div(plan.outputs, 2 * rows);
     const Int fitting = larger(1, windows / (w.taps * plan.width));
     plan.channels = ceil_div(p.group_channels, ceil_div(p.group_channels, fitting));
     return plan;
