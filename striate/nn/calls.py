@@ -14,7 +14,7 @@ from striate.geometry import LocalGrid, integer, local_grid, transposed_grid
 from striate.nn import checks
 from striate.nn.checks import Shape
 from striate.ops import local as operators
-from striate.ops import reference
+from striate.ops import reference, short
 from striate.ops.backend import registered
 from striate.ops.on_grid import Layer
 
@@ -32,7 +32,17 @@ def local(
     groups: int,
     **options: Any,
 ) -> Tensor:
-    return _run(_local, operators.local, who, axes, input, weight, bias, groups, **options)
+    return _run(_local, _shortest, who, axes, input, weight, bias, groups, **options)
+
+
+def _shortest(
+    input: Tensor, weight: Tensor, bias: Tensor | None, grid: LocalGrid, groups: int
+) -> Tensor:
+    if not torch.compiler.is_compiling():
+        out = short.local(input, weight, bias, Layer(grid, groups))
+        if out is not None:
+            return out
+    return operators.local(input, weight, bias, grid, groups)
 
 
 def _local(
