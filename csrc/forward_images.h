@@ -59,14 +59,14 @@ struct ImagesAtPosition {
                     Vec values[S];
                     load_all<S>(values, from + inside[t].offset * width);
                     sums.template multiply_add<TwoFactors>(factors + inside[t].tap, weight_row, values);
-                    for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+                    for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 3);
                 }
             for (; t < steps; ++t) {
                 Vec values[S];
                 load_all<S>(values, from + inside[t].offset * width);
                 sums.template multiply_add<std::conditional_t<kPaired, EvenFactor, OneFactor>>(factors + inside[t].tap,
                                                                                                 weight_row, values);
-                for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+                for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 3);
             }
             factors += taps;
             from += x_channel;
