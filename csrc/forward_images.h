@@ -131,7 +131,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
     const Int rows = widen_rows ? smaller(kAccumulators / 2, plan.outputs) : plan.outputs;
     const Int kernel_floats = p.outputs * p.terms;
     const Int ahead = kernel_floats * larger(1, kFetchedAhead / kernel_floats);
-    const Int results_floats = plan.outputs * plan.tile * width;
+    const Int result_row = plan.tile * width + V, results_floats = plan.outputs * result_row;
     const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * plan.channels * w.taps) : 0);
     const Int lanes_floats = p.channels * bands.inputs * width;
     float* lanes = scratch(lanes_floats + p.threads * private_floats);
@@ -157,7 +157,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                 job.width = width;
                 job.taps = w.taps;
                 job.bias = bias;
-                job.out_row = plan.tile * width;
+                job.out_row = result_row;
                 job.fetches = !widen_rows && plan.channels == p.group_channels;
                 // All positions with some channels before the next ones: their windows overlap.
                 for (Int c = 0; c < p.group_channels; c += plan.channels) {
@@ -179,7 +179,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                             for (Int at = position; at < end; ++at) {
                                 job.pattern = w.patterns + w.pattern[at];
                                 job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
-                                job.out = results + (o * plan.tile + at - tile) * width;
+                                job.out = results + o * result_row + (at - tile) * width;
                                 cover(job, job.rows, width / V);
                             }
                         }
@@ -188,7 +188,7 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                 }
                 for (Int o = 0; o < outputs; ++o) {
                     const Int channel = group * p.group_outputs + output + o;
-                    const float* from = results + o * plan.tile * width;
+                    const float* from = results + o * result_row;
                     float* to = y + (image * p.outputs + channel) * w.positions + tile;
                     if constexpr (kPaired)
                         pairs_to_images(from, images, positions, to, p.outputs * w.positions);
