@@ -13,69 +13,101 @@ constexpr Int kLine = 16;  // floats of a cache line
 // About how many floats ahead small kernels are fetched: one is used up before the next has come from memory.
 constexpr Int kFetchedAhead = 2000;
 
+// The steps of a position's sums, for each channel: pairs of taps first, then single ones.
+struct Steps {
+    const Tap* taps;
+    int pairs, count;
+};
+
+template <bool kPaired>
+inline Steps steps_of(const Pattern& pattern) {
+    if constexpr (kPaired) return {pattern.pairs, pattern.pair_count, pattern.pair_count + pattern.single_count};
+    return {pattern.taps, 0, pattern.tap_count};
+}
+
+// Rows of weights that are fetched before they are needed, some lines at a time.
+struct Fetched {
+    const float* row;
+    Int length, step;  // of a row, and to the next one
+    int lines;
+    Int along = 0;
+
+    void some() {
+        for (int line = 0; line < lines; ++line) {
+            __builtin_prefetch(row + along, 0, 3);
+            along += kLine;
+            if (along >= length) {
+                along = 0;
+                row += step;
+            }
+        }
+    }
+};
+
 // Outputs of one position: rows are outputs, lanes are images (of x transposed to channel, position, image). With few
 // images each has two lanes: two taps that lie side by side are then one step, and the sums of both lanes its result.
 template <bool kPaired>
 struct ImagesAtPosition {
     const float* weight;  // the first output's row
-    Int weight_row;       // channels * taps
+    Int weight_row;       // from one output's to the next
     const float* x;       // the group's first channel at the base of the position
     Int channels, x_channel, width;
     Int taps;             // of the whole kernel
-    const Pattern* pattern;
+    Steps steps;
     Bias bias;
     Int kernel, output;
     float* out;
     Int out_row;
     bool add;             // to what is in out, instead of starting from the bias
     Int rows;
-    const float* next;    // the weights that are needed after these rows
-    bool fetches;         // the next weights: all channels are here, each row starts where the one before ends
+    const float* next;    // rows of weights that are needed after these
+    Int next_length;      // of each, or more where one lies behind the other
+    float next_lines;     // cache lines of such a row for each step of these
 
     template <int R, int S>
     void block(Int row, Int vector) const {
         Sums<R, S> sums;
-        const float* start = out + row * out_row + vector * V;
+        const Int step = out_row;  // a store of a vector might change it, for all that the compiler knows
+        float* to = out + row * step + vector * V;
 #pragma GCC unroll 24
         for (int r = 0; r < R; ++r) {
             const Vec offset = splat(bias_of(bias, kernel, output + row + r));
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s)
-                sums.at[r][s] = add ? load(start + r * out_row + s * V) : kPaired ? even(offset) : offset;
+                sums.at[r][s] = add ? load(to + r * step + s * V) : kPaired ? even(offset) : offset;
         }
-        // The next block's weights are fetched while this one's are used, line by line as they lie in memory. With rows
-        // that go on elsewhere the hardware keeps up better by itself.
-        const float* ahead = row + R < rows ? weight + (row + R) * weight_row : next;
-        const Tap* inside = kPaired ? pattern->pairs : pattern->taps;
-        const int pairs = kPaired ? pattern->pair_count : 0;
-        const int steps = kPaired ? pairs + pattern->single_count : pattern->tap_count;
-        const Int lines = fetches ? ceil_div(R * taps, kLine * larger(1, steps)) : 0;
+        // The hardware follows so many rows at once only in part.
+        Fetched ahead{row + R < rows ? weight + (row + R) * weight_row : next, next_length, weight_row,
+                      static_cast<int>(static_cast<float>(R) * next_lines + 0.999f)};
+        // The next channel's window too, where there are enough of them for it to lie in the second cache.
+        const bool far = channels > 4;
         const float* factors = weight + row * weight_row;
         const float* from = x + vector * V;
         for (Int c = 0; c < channels; ++c) {
             int t = 0;
+            Vec values[S];
             if constexpr (kPaired)
-                for (; t < pairs; ++t) {
-                    Vec values[S];
-                    load_all<S>(values, from + inside[t].offset * width);
-                    sums.template multiply_add<TwoFactors>(factors + inside[t].tap, weight_row, values);
-                    for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 3);
+                for (; t < steps.pairs; ++t) {
+                    load_all<S>(values, from + steps.taps[t].offset * width);
+                    sums.template multiply_add<TwoFactors>(factors + steps.taps[t].tap, weight_row, values);
+                    ahead.some();
                 }
-            for (; t < steps; ++t) {
-                Vec values[S];
-                load_all<S>(values, from + inside[t].offset * width);
-                sums.template multiply_add<std::conditional_t<kPaired, EvenFactor, OneFactor>>(factors + inside[t].tap,
-                                                                                                weight_row, values);
-                for (Int line = 0; line < lines; ++line, ahead += kLine) __builtin_prefetch(ahead, 0, 3);
+            for (; t < steps.count; ++t) {
+                const float* window = from + steps.taps[t].offset * width;
+                load_all<S>(values, window);
+                if (far)
+                    for (int s = 0; s < S; ++s) __builtin_prefetch(window + x_channel + s * V, 0, 3);
+                using Step = std::conditional_t<kPaired, EvenFactor, OneFactor>;
+                sums.template multiply_add<Step>(factors + steps.taps[t].tap, weight_row, values);
+                ahead.some();
             }
             factors += taps;
             from += x_channel;
         }
-        float* to = out + row * out_row + vector * V;
 #pragma GCC unroll 24
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-            for (int s = 0; s < S; ++s) store(to + r * out_row + s * V, sums.at[r][s]);
+            for (int s = 0; s < S; ++s) store(to + r * step + s * V, sums.at[r][s]);
     }
 };
 
@@ -94,7 +126,7 @@ struct ImagesPlan {
 };
 
 inline ImagesPlan plan_images(const Problem& p, Int width) {
-    constexpr Int results = 96 << 10, windows = 64 << 10, rows = kAccumulators / 2;
+    constexpr Int results = 96 << 10, windows = 32 << 10, rows = kAccumulators / 2;
     const Windows& w = *p.windows;
     ImagesPlan plan;
     plan.width = width;
@@ -130,6 +162,8 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
     constexpr bool widen_rows = sizeof(W) != sizeof(float);
     const Int rows = widen_rows ? smaller(kAccumulators / 2, plan.outputs) : plan.outputs;
     const Int kernel_floats = p.outputs * p.terms;
+    // All channels of an output's weights are used together: one output's lie behind another's.
+    const bool adjacent = plan.channels == p.group_channels;
     const Int ahead = kernel_floats * larger(1, kFetchedAhead / kernel_floats);
     const Int result_row = plan.tile * width + V, results_floats = plan.outputs * result_row;
     const Int private_floats = results_floats + (widen_rows ? whole_vectors(rows * plan.channels * w.taps) : 0);
@@ -158,11 +192,14 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                 job.taps = w.taps;
                 job.bias = bias;
                 job.out_row = result_row;
-                job.fetches = !widen_rows && plan.channels == p.group_channels;
                 // All positions with some channels before the next ones: their windows overlap.
                 for (Int c = 0; c < p.group_channels; c += plan.channels) {
                     job.channels = smaller(plan.channels, p.group_channels - c);
                     job.add = c > 0;
+                    // Of rows that do not start where a line does, one line more. Widened ones are in the cache.
+                    const Int part = job.channels * w.taps;
+                    job.next_length = adjacent ? kernel_floats : part + kLine;
+                    const double row_lines = widen_rows ? 0 : static_cast<double>(adjacent ? part : part + kLine) / kLine;
                     for (Int position = tile; position < tile + positions;) {
                         // Neighbours with the same kernel go through it together.
                         Int end = position + 1;
@@ -175,9 +212,11 @@ int forward_images(const Problem& p, const float* x, const W* weight, Bias bias,
                             const Rows factors = as_float(kernel, p.terms, job.rows, job.channels * w.taps, widened);
                             job.weight = factors.first;
                             job.weight_row = factors.step;
-                            job.next = job.weight + ahead;
+                            job.next = adjacent ? job.weight + ahead : job.weight + kernel_floats;
                             for (Int at = position; at < end; ++at) {
-                                job.pattern = w.patterns + w.pattern[at];
+                                job.steps = steps_of<kPaired>(w.patterns[w.pattern[at]]);
+                                job.next_lines = static_cast<float>(row_lines) /
+                                                 static_cast<float>(job.channels * larger(1, job.steps.count));
                                 job.x = lanes + ((group * p.group_channels + c) * inputs + w.base[at] - band.low) * width;
                                 job.out = results + o * result_row + (at - tile) * width;
                                 cover(job, job.rows, width / V);
