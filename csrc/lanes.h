@@ -94,16 +94,19 @@ inline Bands plan_bands(const Problem& p) {
     return bands;
 }
 
-constexpr Int kStretch = 2048;  // positions that one task transposes
+constexpr Int kStretch = 2048;  // positions that one task transposes at most
 
 // Inputs [low, low + inputs) of x (N, C, L) -> lanes (C, inputs, width), for the images from `image` on.
 // `paired`: as images_to_pairs.
 inline void transpose_in(const Problem& p, const float* x, Int low, Int inputs, Int image, Int images, Int width,
                          bool paired, float* lanes) {
-    const Int stretches = ceil_div(inputs, kStretch), channels = p.channels, all = p.windows->inputs;
+    const Int channels = p.channels, all = p.windows->inputs;
+    // Several for each thread, where channels are few.
+    const Int stretch = smaller(kStretch, whole_vectors(ceil_div(channels * inputs, 8 * p.threads)));
+    const Int stretches = ceil_div(inputs, stretch);
     for_each(p.threads, channels * stretches, [=](Int task, int) {
-        const Int channel = task / stretches, start = task % stretches * kStretch;
-        const Int positions = smaller(kStretch, inputs - start);
+        const Int channel = task / stretches, start = task % stretches * stretch;
+        const Int positions = smaller(stretch, inputs - start);
         const float* from = x + (image * channels + channel) * all + low + start;
         float* to = lanes + (channel * inputs + start) * width;
         if (paired)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from striate.geometry import LocalGrid, integer, local_grid, transposed_grid
+from striate.geometry import LocalGrid, SharingMap, integer, local_grid, transposed_grid
 from striate.nn import checks
 from striate.nn.checks import Shape
 from striate.ops import local as operators
@@ -32,17 +32,22 @@ def local(
     groups: int,
     **options: Any,
 ) -> Tensor:
-    return _run(_local, _shortest, who, axes, input, weight, bias, groups, **options)
-
-
-def _shortest(
-    input: Tensor, weight: Tensor, bias: Tensor | None, grid: LocalGrid, groups: int
-) -> Tensor:
-    if not torch.compiler.is_compiling():
-        out = short.local(input, weight, bias, Layer(grid, groups))
+    if torch.compiler.is_compiling():
+        return _run(_local, operators.local, who, axes, input, weight, bias, groups, **options)
+    call: Hashable = None
+    if all(map(_is_constant, (groups, *options.values()))):
+        call = (who, groups, *options.values())
+        out = short.again(call, input, weight, bias)
         if out is not None:
             return out
-    return operators.local(input, weight, bias, grid, groups)
+
+    def shortest(
+        input: Tensor, weight: Tensor, bias: Tensor | None, grid: LocalGrid, groups: int
+    ) -> Tensor:
+        out = short.local(input, weight, bias, Layer(grid, groups), call)
+        return operators.local(input, weight, bias, grid, groups) if out is None else out
+
+    return _run(_local, shortest, who, axes, input, weight, bias, groups, **options)
 
 
 def _local(
@@ -193,14 +198,22 @@ def _settled(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any
     """What `check` makes of shapes and options, kept from the call before: at small sizes it takes longest."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined]
         return check(who, *shapes, **options)
-    try:
-        hash((shapes, *options.values()))
-    except TypeError:  # a list or an array among the options
+    if not all(map(_is_constant, options.values())) or not _is_constant(shapes[-1]):
         return check(who, *shapes, **options)
     return _kept(check, who, *shapes, **options)
 
 
-@functools.lru_cache(maxsize=256, typed=True)
+def _is_constant(option: object) -> bool:
+    """Whether it stays what it is, and equals nothing of another type: not a map in a tensor, not 1.0 or True for 1."""
+    if type(option) is tuple:
+        return all(map(_is_constant, option))
+    return type(option) in _CONSTANTS
+
+
+_CONSTANTS = frozenset({int, str, type(None), SharingMap})
+
+
+@functools.lru_cache(maxsize=256)
 def _kept(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any) -> Layer:
     return check(who, *shapes, **options)
 

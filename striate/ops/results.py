@@ -1,8 +1,8 @@
 """Memory for the results of the kernels.
 
-The C library gives a block of 32 MiB or more back to the system as soon as it is free, and the system clears the
-memory that it gives out anew: for a layer of a few inputs and many outputs that takes longer than computing them. So the
-last such block is kept here until the next result that fits it, up to the size that the library keeps of smaller ones.
+The C library gives a block of 32 MiB or more back to the system as soon as it is free, and the system clears what it
+gives out anew: for a layer of few inputs and many outputs that takes longer than computing them. So the last such block
+is kept here for the next result that fits it, up to the size that the library keeps of smaller ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ class _Kept:
         """A block of at least so many bytes, the kept one if it will do."""
         with self._lock:
             block, self._block = self._block, None
-        return block if block is not None and len(block) >= size else mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
+        return (
+            block
+            if block is not None and len(block) >= size
+            else mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
+        )
 
     def keep(self, block: mmap.mmap) -> None:
         with self._lock:

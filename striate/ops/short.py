@@ -9,6 +9,7 @@ Whatever is out of the ordinary goes the long way, which says what is wrong with
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from math import prod
 
 import torch
@@ -21,43 +22,77 @@ from striate.ops.backend import OVERRIDE, choose
 from striate.ops.on_grid import SMALL, Layer, local_shape, windows
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_Found = tuple[cpu.Forward, tuple[int, ...]] | None
 #: As many sizes are kept; then they are found anew.
 _MOST = 256
-_kept: dict[object, tuple[cpu.Forward, tuple[int, ...]] | None] = {}
+_kept: dict[Hashable, _Found] = {}
 
 
-def local(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> Tensor | None:
+def local(
+    input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer, call: Hashable = None
+) -> Tensor | None:
     """The local connection, or None where it must go the long way: nothing has been done then.
+
+    `call`, if it is given, stands for the layer in `again`.
 
     >>> from striate.geometry import local_grid
     >>> layer = Layer(local_grid((4, 4), 3), 1)
     >>> local(torch.ones(1, 1, 4, 4).double(), torch.ones(2, 2, 5, 1, 3, 3), None, layer) is None
     True
     """
-    if not (
-        _is_plain(input) and _is_plain(weight) and (bias is None or _is_plain(bias))
-    ) or _is_watched(input, weight, bias):
+    if not _is_ordinary(input, weight, bias):
         return None
-    key = (
-        layer,
+    key = _key(layer, input, weight, bias)
+    try:
+        found = _kept[key]
+    except KeyError:
+        found = _keep(key, _prepared(input, weight, bias, layer))
+    if call is not None:
+        _keep(_key(call, input, weight, bias), found)
+    return _run(found, input, weight, bias)
+
+
+def again(call: Hashable, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+    """As `local` with this `call` before, for tensors of the same sizes; None where there was none."""
+    if not _is_ordinary(input, weight, bias):
+        return None
+    return _run(_kept.get(_key(call, input, weight, bias)), input, weight, bias)
+
+
+def _key(call: Hashable, input: Tensor, weight: Tensor, bias: Tensor | None) -> Hashable:
+    return (
+        call,
         input.shape,
         weight.shape,
         None if bias is None else bias.shape,
         torch.get_num_threads(),
         os.environ.get(OVERRIDE),
     )
-    try:
-        found = _kept[key]
-    except KeyError:
-        if len(_kept) >= _MOST:
-            _kept.clear()
-        found = _kept[key] = _prepared(input, weight, bias, layer)
+
+
+def _keep(key: Hashable, found: _Found) -> _Found:
+    if len(_kept) >= _MOST:
+        _kept.clear()
+    _kept[key] = found
+    return found
+
+
+def _run(found: _Found, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
     if found is None:
         return None
     forward, shape = found
     out = results.empty(shape)
     forward(input, weight, bias, out)
     return out
+
+
+def _is_ordinary(input: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    return (
+        _is_plain(input)
+        and _is_plain(weight)
+        and (bias is None or _is_plain(bias))
+        and not _is_watched(input, weight, bias)
+    )
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -92,9 +127,7 @@ def _is_watched(input: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     )
 
 
-def _prepared(
-    input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer
-) -> tuple[cpu.Forward, tuple[int, ...]] | None:
+def _prepared(input: Tensor, weight: Tensor, bias: Tensor | None, layer: Layer) -> _Found:
     """The kernel for tensors of these sizes, and the size of its result; None where they are for the long way."""
     grid, groups = layer
     lead = len(grid.blocks)

@@ -136,6 +136,24 @@ def test_many_geometries(problem: Problem, order: str, instructions: str) -> Non
     close(weight_gradient(problem, **options), of_weight)
 
 
+@forced
+@pytest.mark.parametrize("order", ORDERS)
+def test_what_is_no_number_stays_where_it_is(order: str, instructions: str) -> None:
+    """An infinite input or weight reaches the sums that it is part of, whatever is read or computed beside them."""
+    along = axis_table(60, 5, 1, 1, 0, "zeros")
+    problem = Problem(WindowTables.from_axes([60], [along]), 3, 2, 3, 1, "none")
+    x, weight, _ = problem.tensors()
+    x[1, 0, 30] = torch.inf
+    weight[7, 2, 1, 4] = torch.inf
+    windows, out = cpu.Windows(problem.tables), filled(3, 3, len(along))
+    cpu.forward(windows, x, weight, None, out, order=order, instructions=instructions)
+    infinite = torch.zeros(out.shape, dtype=torch.bool)
+    infinite[1, :, 26:31] = True
+    infinite[:, 2, 7] = True
+    assert torch.equal(out.isinf(), infinite)
+    assert not out.isnan().any()
+
+
 # ---- geometries large enough for every block, tile and chunk ---------------------------------------
 
 
@@ -173,6 +191,14 @@ LARGE = {
         5,
         1,
         "none",
+    ),
+    "long rows": lambda: Problem(
+        WindowTables.from_axes([300], [axis_table(300, 37, 1, 1, 20, "zeros")]),
+        2,
+        3,
+        4,
+        1,
+        "kernel",
     ),
     # Too large to transpose at once: in bands, in fewer images, not at all.
     "long": lambda: Problem(

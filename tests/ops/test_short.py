@@ -40,7 +40,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 
     def local(*arguments: Any) -> Tensor | None:
         out = whole(*arguments)
-        calls.append(out is not None)
+        if len(arguments) == 4:  # else it is the function behind the layer that tries
+            calls.append(out is not None)
         return out
 
     monkeypatch.setattr(short, "local", local)
