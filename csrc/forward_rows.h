@@ -95,7 +95,7 @@ int forward_rows(const Problem& p, const float* x, const W* weight, Bias bias, f
     // Some hundred positions to a task, at least V; and a megabyte of weights, as a short stretch of memory is left again
     // before the hardware reads it as fast as it can.
     const Int many = larger(16, (1 << 18) / (V * p.outputs * p.terms));
-    const Int tile = V * larger(1, smaller(many, w.positions / (8 * V)));
+    const Int tile = V * larger(1, smaller(many, w.positions / (4 * p.threads * V)));
     for_each(p.threads, ceil_div(w.positions, tile), [=, &p, &w](Int task, int) {
         for (Int start = task * tile; start < smaller((task + 1) * tile, w.positions); start += V) {
             const Int positions = smaller(V, w.positions - start);

@@ -57,7 +57,8 @@ def empty(shape: tuple[int, ...]) -> Tensor:
     if not _LEAST <= count * _FLOAT <= _MOST:
         return torch.empty(shape, dtype=torch.float32)
     block = _kept.take(count * _FLOAT)
-    array = np.frombuffer(block, np.float32, count)
-    # torch holds the array as long as any tensor shows its memory.
+    # torch holds the array as long as any tensor shows its memory. Of the final shape: a view of another tensor would be
+    # another thing to autograd, which lets nobody change it in place.
+    array = np.frombuffer(block, np.float32, count).reshape(shape)
     weakref.finalize(array, _kept.keep, block).atexit = False
-    return torch.from_numpy(array).view(shape)
+    return torch.from_numpy(array)

@@ -58,6 +58,7 @@ def test_other_sizes_are_torch_s_own(bytes_: int) -> None:
 def test_a_result_is_a_tensor_like_another() -> None:
     tensor = results.empty((4, SIZE // 4)).fill_(1)
     assert tensor.is_contiguous()
+    assert tensor._base is None
     tensor.requires_grad_()
     (3 * tensor).sum().backward()
     assert tensor.grad is not None
@@ -84,6 +85,9 @@ def test_a_layer_writes_into_memory_that_is_there() -> None:
     once = functional.locally_connected2d(x, weight, padding=1)
     place, total = address(once), once.double().sum()
     del once
+    weight.requires_grad_()
     again = functional.locally_connected2d(x, weight, padding=1)
     assert address(again) == place
     assert again.double().sum() == total
+    torch.relu_(again).sum().backward()
+    assert weight.grad is not None
