@@ -101,8 +101,8 @@ constexpr Int kStretch = 2048;  // positions that one task transposes at most
 inline void transpose_in(const Problem& p, const float* x, Int low, Int inputs, Int image, Int images, Int width,
                          bool paired, float* lanes) {
     const Int channels = p.channels, all = p.windows->inputs;
-    // Several for each thread, where channels are few.
-    const Int stretch = smaller(kStretch, whole_vectors(ceil_div(channels * inputs, 8 * p.threads)));
+    // Several for each thread, where channels are few. A band that reads nothing has no inputs.
+    const Int stretch = smaller(kStretch, whole_vectors(larger(1, ceil_div(channels * inputs, 8 * p.threads))));
     const Int stretches = ceil_div(inputs, stretch);
     for_each(p.threads, channels * stretches, [=](Int task, int) {
         const Int channel = task / stretches, start = task % stretches * stretch;

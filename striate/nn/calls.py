@@ -200,6 +200,10 @@ def _settled(check: Callable[..., Layer], who: str, *shapes: Any, **options: Any
         return check(who, *shapes, **options)
     if not all(map(_is_constant, options.values())) or not _is_constant(shapes[-1]):
         return check(who, *shapes, **options)
+    try:
+        hash(shapes)
+    except TypeError:  # a size that is a symbol
+        return check(who, *shapes, **options)
     return _kept(check, who, *shapes, **options)
 
 

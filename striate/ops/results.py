@@ -8,8 +8,8 @@ is kept here for the next result that fits it, up to the size that the library k
 from __future__ import annotations
 
 import mmap
-import threading
 import weakref
+from collections import deque
 from math import prod
 
 import numpy as np
@@ -22,29 +22,21 @@ _LEAST, _MOST = 32 << 20, 64 << 20
 _FLOAT = 4
 
 
-class _Kept:
-    """One block of memory that nobody uses, or none."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._block: mmap.mmap | None = None
-
-    def take(self, size: int) -> mmap.mmap:
-        """A block of at least so many bytes, the kept one if it will do."""
-        with self._lock:
-            block, self._block = self._block, None
-        return (
-            block
-            if block is not None and len(block) >= size
-            else mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
-        )
-
-    def keep(self, block: mmap.mmap) -> None:
-        with self._lock:
-            self._block = block
+#: The last block that nobody uses any more, if there is one. Its ends are atomic: a lock could be held in a fork, or by
+#: the very thread that frees a tensor.
+_kept: deque[mmap.mmap] = deque(maxlen=1)
 
 
-_kept = _Kept()
+def _block(size: int) -> mmap.mmap:
+    """At least so many bytes: those that are kept if they will do."""
+    try:
+        block = _kept.pop()
+    except IndexError:
+        block = None
+    if block is not None and len(block) >= size:
+        return block
+    del block  # before there is another
+    return mmap.mmap(-1, size, access=mmap.ACCESS_COPY)
 
 
 def empty(shape: tuple[int, ...]) -> Tensor:
@@ -56,9 +48,12 @@ def empty(shape: tuple[int, ...]) -> Tensor:
     count = prod(shape)
     if not _LEAST <= count * _FLOAT <= _MOST:
         return torch.empty(shape, dtype=torch.float32)
-    block = _kept.take(count * _FLOAT)
-    # torch holds the array as long as any tensor shows its memory. Of the final shape: a view of another tensor would be
-    # another thing to autograd, which lets nobody change it in place.
+    try:
+        block = _block(count * _FLOAT)
+    except OSError:  # no memory: torch says so in its words
+        return torch.empty(shape, dtype=torch.float32)
+    # torch holds the array as long as any tensor shows its memory. It has the final shape, as autograd lets nobody change
+    # a view in place that a function has made.
     array = np.frombuffer(block, np.float32, count).reshape(shape)
-    weakref.finalize(array, _kept.keep, block).atexit = False
+    weakref.finalize(array, _kept.append, block).atexit = False
     return torch.from_numpy(array)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from striate.geometry import SharingMap
-from striate.nn.functional import locally_connected2d
+from striate.nn.functional import locally_connected1d, locally_connected2d
 
 
 def test_a_map_that_has_changed_is_another_one() -> None:
@@ -65,3 +66,17 @@ def test_a_graph_is_made_where_one_is_wanted() -> None:
     assert locally_connected2d(x, weight).grad_fn is not None
     with torch.no_grad():
         assert locally_connected2d(x, weight).grad_fn is None
+
+
+def test_sizes_may_be_symbols() -> None:
+    x, weight = torch.randn(3, 1, 4, 4), torch.randn(2, 2, 3, 1, 3, 3)
+    run = make_fx(lambda x, weight: locally_connected2d(x, weight), tracing_mode="symbolic")
+    graph = run(x, weight)
+    torch.testing.assert_close(graph(x, weight), locally_connected2d(x, weight))
+
+
+def test_windows_wholly_on_the_padding_of_a_large_input() -> None:
+    """Nothing is read, and all the same there is too much of it to be transposed at once."""
+    x, weight, bias = torch.randn(128, 2000, 1), torch.randn(2, 40, 2000, 1), torch.randn(2, 40)
+    out = locally_connected1d(x, weight, bias, stride=2, padding=1)
+    assert torch.equal(out, bias.T.expand(128, 40, 2))
