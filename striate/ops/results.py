@@ -52,8 +52,8 @@ def empty(shape: tuple[int, ...]) -> Tensor:
         block = _block(count * _FLOAT)
     except OSError:  # no memory: torch says so in its words
         return torch.empty(shape, dtype=torch.float32)
-    # torch holds the array as long as any tensor shows its memory. It has the final shape, as autograd lets nobody change
-    # a view in place that a function has made.
+    # torch holds the array as long as any tensor shows its memory. It has the final shape: autograd lets nobody
+    # change a view in place that a function has made.
     array = np.frombuffer(block, np.float32, count).reshape(shape)
     weakref.finalize(array, _kept.append, block).atexit = False
     return torch.from_numpy(array)
