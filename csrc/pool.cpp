@@ -55,11 +55,16 @@ public:
             tasks_ = tasks;
             next_.store(0, std::memory_order_relaxed);
             helpers_ = helpers;
-            working_ = helpers;
+            open_ = true;
             ++round_;
         }
         begin_.notify_all();
         work(0);
+        {
+            // Who wakes only now would find nothing to do, and is not waited for.
+            std::lock_guard<std::mutex> lock(mutex_);
+            open_ = false;
+        }
         if (soon([this] { return working_.load(std::memory_order_acquire) == 0; })) return;
         std::unique_lock<std::mutex> lock(mutex_);
         end_.wait(lock, [this] { return working_ == 0; });
@@ -90,7 +95,8 @@ private:
             std::unique_lock<std::mutex> lock(mutex_);
             begin_.wait(lock, [&] { return round_ != seen; });
             seen = round_;
-            if (worker > helpers_) continue;
+            if (worker > helpers_ || !open_) continue;
+            ++working_;
             lock.unlock();
             work(worker);
             lock.lock();
@@ -113,7 +119,8 @@ private:
     std::condition_variable begin_, end_;
     std::atomic<uint64_t> round_{0};
     int helpers_ = 0;
-    std::atomic<int> working_{0};
+    bool open_ = false;             // helpers may still join this round
+    std::atomic<int> working_{0};   // helpers that have joined and not finished
     Body body_ = nullptr;
     void* context_ = nullptr;
     int64_t tasks_ = 0;
