@@ -6,8 +6,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 namespace striate {
@@ -81,8 +81,8 @@ private:
                     seen = round_;
                 }
                 std::thread([this, worker = hired_ + 1, seen] { serve(worker, seen); }).detach();
-            } catch (const std::system_error&) {
-                break;  // The machine has no thread left: do with fewer.
+            } catch (const std::exception&) {
+                break;  // The machine has no thread or no memory left: do with fewer.
             }
             ++hired_;
         }
