@@ -86,5 +86,7 @@ def _arrays(
         at = by_kernel[first[members][:, None] + np.where(held, turn, 0)]
         slots[at[held]] = done + np.flatnonzero(held.reshape(-1))
         done += at.size
-        parts.append((members, np.unravel_index(at.reshape(-1), sharing.shape)))
+        # What unravel_index gives are views of one array, which torch saves with a warning.
+        places = np.unravel_index(at.reshape(-1), sharing.shape)
+        parts.append((members, tuple(np.ascontiguousarray(axis) for axis in places)))
     return numbers, tuple(parts), slots

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,15 @@ def test_export_runs_at_any_batch_size_without_striate(layer: LocallyConnected2d
         )
     targets = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     assert all(target.startswith("aten.") for target in targets), targets
+
+
+def test_the_program_of_a_map_is_saved_without_a_warning(tmp_path: Path) -> None:
+    kernels = torch.arange(36).reshape(6, 6) % 4
+    layer = LocallyConnected2d(3, 8, 3, input_size=(8, 8), share=kernels).eval()
+    program = torch.export.export(layer, (torch.rand(2, 3, 8, 8),))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.export.save(program, tmp_path / "layer.pt2")
 
 
 def test_copies_and_saved_weights_give_the_same_bits(layer: LocallyConnected2d) -> None:
