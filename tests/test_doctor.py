@@ -282,7 +282,14 @@ def test_every_library_of_the_metadata_is_listed() -> None:
 
 
 def test_an_extra_that_is_missing_or_too_old(versions: Callable[..., None]) -> None:
-    versions(onnxscript=None, onnx="1.2", ruff=None, mypy="99", **{"import-linter": "99"})
+    versions(
+        onnxscript=None,
+        onnx="1.2",
+        onnxruntime="99",
+        ruff=None,
+        mypy="99",
+        **{"import-linter": "99"},
+    )
     document = examine()
     (remedy,) = remedies(document, "extra onnx (optional): onnx, onnxscript")
     assert shlex.split(remedy) == [
