@@ -250,17 +250,13 @@ def _near(times: Mapping[str, list[float | None]]) -> set[str]:
 
 def _burst(run: Callable[[], Any]) -> float:
     _settle()
-    taken = [_seconds(run)]
-    warming = taken[0]
-    if warming < LONG:
-        while warming < WARM:
-            warming += _seconds(run)
-        taken = [_seconds(run)]
-    while (
-        taken[0] < LONG
-        and len(taken) < MOST_RUNS
-        and (len(taken) < FEWEST_RUNS or sum(taken) < BURST)
-    ):
+    first = warming = _seconds(run)
+    if first >= LONG:
+        return first
+    while warming < WARM:
+        warming += _seconds(run)
+    taken: list[float] = []
+    while len(taken) < MOST_RUNS and (len(taken) < FEWEST_RUNS or sum(taken) < BURST):
         taken.append(_seconds(run))
     return statistics.median(taken)
 

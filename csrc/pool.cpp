@@ -55,7 +55,6 @@ public:
             tasks_ = tasks;
             next_.store(0, std::memory_order_relaxed);
             helpers_ = helpers;
-            open_ = true;
             ++round_;
         }
         begin_.notify_all();
@@ -63,7 +62,7 @@ public:
         {
             // Who wakes only now would find nothing to do, and is not waited for.
             std::lock_guard<std::mutex> lock(mutex_);
-            open_ = false;
+            helpers_ = 0;
         }
         if (soon([this] { return working_.load(std::memory_order_acquire) == 0; })) return;
         std::unique_lock<std::mutex> lock(mutex_);
@@ -95,7 +94,7 @@ private:
             std::unique_lock<std::mutex> lock(mutex_);
             begin_.wait(lock, [&] { return round_ != seen; });
             seen = round_;
-            if (worker > helpers_ || !open_) continue;
+            if (worker > helpers_) continue;
             ++working_;
             lock.unlock();
             work(worker);
@@ -118,9 +117,8 @@ private:
     std::mutex mutex_;
     std::condition_variable begin_, end_;
     std::atomic<uint64_t> round_{0};
-    int helpers_ = 0;
-    bool open_ = false;             // helpers may still join this round
-    std::atomic<int> working_{0};   // helpers that have joined and not finished
+    int helpers_ = 0;              // up to which helper may join the round: none once the caller has done its part
+    std::atomic<int> working_{0};  // helpers that have joined and not finished
     Body body_ = nullptr;
     void* context_ = nullptr;
     int64_t tasks_ = 0;
